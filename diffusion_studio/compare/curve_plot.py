@@ -105,6 +105,9 @@ class CurvePlot:
             if lane.curve is not None:
                 points = list(zip(lane.curve.log_snr, lane.curve.rms))
                 self._line(draw, points, COLOURS[number] or self.grey, 2)
+                for point in points:  # a dot for each state
+                    x, y = (_FINE * one for one in self.place(*point))
+                    draw.ellipse((x - 7, y - 7, x + 7, y + 7), COLOURS[number] or self.grey)
         return fine
 
     def _line(self, draw, points: Sequence[tuple[float, float]], colour: Colour, width: int) -> None:

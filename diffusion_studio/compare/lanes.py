@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,7 +24,9 @@ MAX_BYTES = 384 << 20  # of all frames of a race or grid; where more come, every
 
 @dataclass(frozen=True)
 class State:
-    """A state of a run: its frame, the sampler's own predicted x0, and the computing seconds so far."""
+    """A state of a run: its frame, the sampler's own predicted x0, and the computing seconds that it took to
+    reach it (see `Stopwatch`).
+    """
 
     frame: Frame
     x0: torch.Tensor
@@ -93,27 +95,66 @@ class Record:
         )
 
 
-def states(model: Model, recipe: Recipe, guides: GuidesOf, ask: Ask | None = None) -> Iterator[State]:
-    """The states of a recipe's run. A recipe that does not fit raises its error before the first one."""
+def never_waits() -> float:
+    """The seconds that an `ask` has waited which only calls."""
+    return 0.0
+
+
+@dataclass
+class Stopwatch:
+    """The computing seconds of a run: of its steps and network calls, without what it waited for others.
+
+    The call that predicts x0 from a state comes before the state is shown and is not needed to reach it, so
+    it counts for the next state, and the first state has 0 seconds. A network's first call may also prepare
+    its weights, so it counts for no more than the longest later one.
+    """
+
+    spans: list[float] = field(default_factory=list)
+    calls: int = 0
+
+    def reached(self, seconds: float, calls: int) -> float:
+        """The seconds at which a state was reached, `seconds` after the state before; `calls` so far."""
+        again = calls > self.calls and bool(self.spans)  # a later network call, to hold the first against
+        self.spans.append(seconds)
+        self.calls, needed = calls, self.spans[:-1] if calls > self.calls else self.spans
+        if not again and len(self.spans) < 3:
+            return sum(needed)
+        first, *later = self.spans
+        return sum(needed) - max(first - max(later), 0.0) if needed else 0.0
+
+
+def states(
+    model: Model,
+    recipe: Recipe,
+    guides: GuidesOf,
+    ask: Ask | None = None,
+    waited: Callable[[], float] = never_waits,
+) -> Iterator[State]:
+    """The states of a recipe's run. A recipe that does not fit raises its error before the first one.
+    `waited` says how many seconds `ask` has waited so far.
+    """
     parts = segments(model, recipe, guides)
-    return _states(model, recipe, parts if ask is None else watched(parts, ask))
+    return _states(model, recipe, parts if ask is None else watched(parts, ask), waited)
 
 
-def _states(model: Model, recipe: Recipe, parts: Sequence[Segment]) -> Iterator[State]:
+def _states(
+    model: Model, recipe: Recipe, parts: Sequence[Segment], waited: Callable[[], float]
+) -> Iterator[State]:
     shown = frame_converter(model, recipe)
     total = sum(segment.steps for segment in parts)
     # Any: these frames hold tensors, as `kept` makes them; a Frame is declared with the arrays of all others
     run: Iterator[tuple[Any, torch.Tensor]] = run_segments(parts, total, to_array=torch.Tensor.detach)
-    spent = 0.0
+    watch = Stopwatch()
     while True:
-        start = time.perf_counter()
+        start, before = time.perf_counter(), waited()
         found = next(run, None)
         if found is None:
             return
         if found[0].x.is_cuda:
             torch.cuda.synchronize(found[0].x.device)
-        spent += time.perf_counter() - start
         raw, _ = found
+        seconds = time.perf_counter() - start - (waited() - before)
+        spent = watch.reached(max(seconds, 0.0), raw.calls)
         x = shown(raw.x)
         x0 = x if raw.x0 is raw.x else shown(raw.x0)
         yield State(replace(raw, x=x, x0=x0, layout=recipe.layout), raw.x0, spent)

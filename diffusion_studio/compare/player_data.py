@@ -96,7 +96,7 @@ def _fits(count: int, width: int, height: int) -> bool:
 
 def _note(shown: RaceRuns | GridRuns, ticks: int, every: int, packing: Packing) -> str:
     """What is left out, what ended the runs early, and what a grid cost."""
-    notes = [shown.ended_text] if shown.ended_text else []
+    notes = [*([shown.ended_text] if shown.ended_text else []), *shown.said]
     asked = len({*range(0, len(shown.ticks), every), len(shown.ticks) - 1})
     if ticks < asked:
         notes.append(f"{ticks} of {asked} ticks are shown here; {packing.thinned}.")

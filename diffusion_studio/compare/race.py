@@ -20,7 +20,8 @@ from ..studio import Studio
 from .clocks import INTO_NOISE
 from .divergence import Base, Tracer, rms
 from .files import save
-from .lanes import MAX_BYTES, Lane, Record, State, states
+from .lanes import MAX_BYTES, Lane, Record, State, never_waits, states
+from .other_models import with_own_settings
 from .recipes import REFERENCE_STEPS, RaceRecipe, fingerprint
 from .results import RaceRuns, Runs
 
@@ -64,14 +65,20 @@ def race(
     return raise_if_ended(run_to_end(racing(asked, Studio() if studio is None else studio, ask), on_state))
 
 
-def racing(asked: RaceRecipe, studio: Studio, ask: Ask | None = None) -> Generator[NewFrame, None, Race]:
+def racing(
+    asked: RaceRecipe, studio: Studio, ask: Ask | None = None, waited: Callable[[], float] = never_waits
+) -> Generator[NewFrame, None, Race]:
     """Like `race`, but a generator that yields (number of the lane, its new frame) and returns the Race.
 
     The reference run is lane -1, after the others. A recipe that does not fit raises its error here, before
     the first frame. If the runs end early, the Race holds the states so far, and `ended` is what ended them.
+    A lane of another model has that model's own settings where it cannot use those of the first lane.
+    `waited` says how many seconds `ask` has waited so far for other runs, which the lanes' seconds leave out.
     """
-    runs, reference = _planned(studio, asked, ask)
-    return _racing(asked, runs, reference)
+    check_shapes(studio, asked.lanes)
+    asked, said = with_own_settings(studio, asked)
+    runs, reference = _planned(studio, asked, ask, waited)
+    return _racing(asked, runs, reference, said)
 
 
 def run_to_end(run: Generator[NewFrame, None, T], on_state: OnState | None) -> T:
@@ -99,7 +106,10 @@ def raise_if_ended(made: R) -> R:
 
 
 def _racing(
-    asked: RaceRecipe, runs: Sequence[Iterator[State]], reference: Iterator[State] | None
+    asked: RaceRecipe,
+    runs: Sequence[Iterator[State]],
+    reference: Iterator[State] | None,
+    said: tuple[str, ...] = (),
 ) -> Generator[NewFrame, None, Race]:
     each, lanes = MAX_BYTES // (len(asked.lanes) + 1), []
     baseline = _Baseline(Base(each), each)
@@ -120,26 +130,25 @@ def _racing(
         made = tuple(one.lane() for one in lanes if one.begun)
         if not made:
             raise
-        return Race(asked, made, ended=error)
+        return Race(asked, made, ended=error, said=said)
     asked = replace(asked, distances=tuple(distances), fingerprints=fingerprints)
     measured = distances or [None] * len(lanes)
-    return Race(asked, tuple(lane.lane(distance) for lane, distance in zip(lanes, measured)))
+    return Race(asked, tuple(lane.lane(distance) for lane, distance in zip(lanes, measured)), said=said)
 
 
 def _planned(
-    studio: Studio, asked: RaceRecipe, ask: Ask | None
+    studio: Studio, asked: RaceRecipe, ask: Ask | None, waited: Callable[[], float]
 ) -> tuple[list[Iterator[State]], Iterator[State] | None]:
     """The lanes' runs and the reference run, not yet started. A recipe that does not fit raises its error
     here.
     """
-    check_shapes(studio, asked.lanes)
     if asked.clock == "log-snr":
         for lane in asked.lanes:
             _check_no_inversion(lane)
     recipes = list(asked.lanes)
     if asked.reference:
         recipes.append(reference_recipe(studio, asked.lanes[0], asked.reference))
-    runs = [states(studio.model(one.model), one, studio.guides, ask) for one in recipes]
+    runs = [states(studio.model(one.model), one, studio.guides, ask, waited) for one in recipes]
     return (runs[:-1], runs[-1]) if asked.reference else (runs, None)
 
 

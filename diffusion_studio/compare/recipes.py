@@ -48,8 +48,8 @@ class RaceRecipe:
         if not FEWEST_LANES <= len(self.lanes) <= MOST_LANES:
             raise OptionError(
                 "lanes",
-                f"A race has {FEWEST_LANES} to {MOST_LANES} lanes, got {len(self.lanes)}. Leave some out, or "
-                "add some.",
+                f"A race has {FEWEST_LANES} to {MOST_LANES} lanes, got {len(self.lanes)}. "
+                + ("Leave some out." if len(self.lanes) > MOST_LANES else "Add a line for each lane."),
             )
         first = self.lanes[0]
         for number, lane in enumerate(self.lanes[1:], 2):

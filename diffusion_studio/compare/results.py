@@ -30,6 +30,7 @@ class Runs:
     recipe: Any
     lanes: tuple[Lane, ...]
     ended: BaseException | None = field(default=None, compare=False, kw_only=True)
+    said: tuple[str, ...] = field(default=(), compare=False, kw_only=True)  # on settings of the runs
 
     @cached_property
     def places(self) -> tuple[np.ndarray, ...]:
@@ -148,6 +149,8 @@ def titles(recipes: Sequence[Recipe]) -> tuple[tuple[str, ...], ...]:
 
 def _setting_text(name: str, settings: Mapping[str, Any]) -> Any:
     given = settings.get(name, "none")
+    if isinstance(given, float):
+        return f"{given:g}"
     return sampler_label(given) if name == "sampler" else given
 
 

@@ -7,13 +7,14 @@ from dataclasses import fields, replace
 from difflib import get_close_matches
 from typing import Any
 
-from ..errors import OptionError, unknown
+from ..errors import OptionError
 from ..options import Option, checked, fields_of, from_json
 from ..runs.edits import EDITS
 from ..runs.guidance_options import GROUPS, flags_of
 from ..runs.recipe import REGISTRIES, Recipe
 
 SEED = "seed"
+USUAL = ("model", "label", "prompt", "steps", "sampler", "eta", "spacing", "guidance", "seed", "clip")
 # These are changed first, because they decide which other settings there are.
 _FIRST = ("model", "sampler", "spacing")
 _OWN = {one.name: one for one in fields_of(Recipe)}
@@ -31,7 +32,7 @@ def names() -> list[str]:
 
 def setting_name(name: str) -> str:
     """A setting's name with _ for -, without its group (`sampler.eta` is `eta`); an `OptionError` names
-    those that are like it.
+    those that are like it, and the usual ones.
     """
     text = str(name).replace("-", "_")
     group, _, inner = text.rpartition(".")
@@ -40,9 +41,13 @@ def setting_name(name: str) -> str:
     elif group in (*REGISTRIES, "edit"):
         text = inner
     if text not in names():
-        near = get_close_matches(text, names(), n=6, cutoff=0.4) or ["model", "sampler", "steps", "guidance"]
-        error = unknown("setting", name, near, field="setting")
-        raise OptionError("setting", f"{error} All settings are those of `diffusion-studio generate --help`.")
+        near = get_close_matches(text, names(), n=3, cutoff=0.7)
+        guess = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise OptionError(
+            "setting",
+            f"There is no setting {str(name)[:80]!r}.{guess} The usual ones are {', '.join(USUAL)}; the "
+            "options of a sampler, a spacing, an edit and of guidance are settings too.",
+        )
     return text
 
 

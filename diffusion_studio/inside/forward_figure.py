@@ -68,7 +68,9 @@ def _share_left(process: Process, k: int) -> str:
     level = process.levels[k]
     if not level.sigma:
         return "the picture itself."
-    return f"t = {level.t:.3g}, ᾱ = {level.alpha**2:.3g}, noise variance {level.sigma**2:.3g}."
+    noise, whole = level.sigma**2, level.alpha**2 + level.sigma**2  # 1, but for schedules that let it grow
+    said = f"{100 * level.alpha**2 / whole:.0f}% picture, {100 * noise / whole:.0f}% noise"
+    return f"{said} (t = {level.t:.3g}, ᾱ = {level.alpha**2:.3g}, noise variance {noise:.3g})."
 
 
 def _cells(process: Process, ways: Sequence[str], histograms: bool) -> list[Cell]:

@@ -26,6 +26,7 @@ Ask = Callable[[Callable[[], Any]], Any]
 MOST_ROWS = 5
 MOST_CALLS = 500  # network calls times pictures of one figure of runs
 CLOUD_SIDE = 160  # pixels of a drawn cloud of points
+LARGE_CLOUD = 200  # of one among others, which may spread wider
 SHOWN_POINTS = 1000
 
 
@@ -359,7 +360,7 @@ def targets(
     seed: int = 2,
     levels: int = 16,
 ) -> Made:
-    """One network call read as the noise, the picture, and the mean of the next state, over noise levels.
+    """One network call read as the noise, the picture and v, each beside the truth, over noise levels.
 
     A picture of the model itself is noised with known noise to `levels` levels, from the least noise to the
     most, so that what the network says can be held against the truth. The curves are the root mean square
@@ -379,49 +380,34 @@ def targets(
     x0 = from_uint8(frames[-1].x)
     eps = Noise((seed + 1000,), tuple(x0.shape[1:]))(0)
     denoise = loaded.denoiser(label)
-    films: dict[str, list[np.ndarray]] = {name: [] for name in _TARGETS}
+    films: dict[str, list[np.ndarray]] = {"x": []}
     errors, shares, labels = {"noise": [], "picture": [], "v": []}, [], []
-    ways = path(loaded.schedule, levels)
-    for level, after in [*zip(ways, ways[1:])][::-1]:
+    for level in path(loaded.schedule, levels)[-2::-1]:  # but for the clean end
         x = noised(x0, level, eps)
         answer = ask(lambda: denoise(x, level))
-        mean = _posterior_mean(x, answer.x0, level, after)
         v, true_v = (level.alpha * e - level.sigma * p for e, p in ((answer.eps, answer.x0), (eps, x0)))
-        values = dict(zip(_TARGETS, (x, eps, answer.eps, x0, answer.x0, v, mean)))
-        for name, value in values.items():
-            scale = 3.0 if name in ("noise", "answer", "v") else 1.0
-            films[name].append(drawn(value[0].double().numpy() / scale))
-        errors["noise"].append(float((answer.eps - eps).square().mean().sqrt()))
-        errors["picture"].append(float((answer.x0 - x0).square().mean().sqrt()))
-        errors["v"].append(float((v - true_v).square().mean().sqrt()))
+        films["x"].append(drawn(x[0].double().numpy()))
+        for name, truth, said in (("noise", eps, answer.eps), ("picture", x0, answer.x0), ("v", true_v, v)):
+            scale = 1.0 if name == "picture" else 3.0
+            for half, value in (("truth", truth), ("answer", said)):
+                films.setdefault(f"{name} {half}", []).append(drawn(value[0].double().numpy() / scale))
+            errors[name].append(float((said - truth).square().mean().sqrt()))
         shares.append(level.t / max(loaded.schedule.t_max, 1e-9))
         labels.append(f"t = {level.t:.0f}: {level.alpha:.3f} · picture + {level.sigma:.3f} · noise")
         yield Part(len(labels), levels)
-    row = [Film(_TARGETS[name], np.stack(one)) for name, one in films.items()]
+    rows: list[tuple[str, list[Film]]] = [("", [Film(_GOES_IN, np.stack(films["x"]))])]
+    for name, title in _TARGETS.items():
+        said = [f"error {one:.2f}" for one in errors[name]]
+        truth, answer = (np.stack(films[f"{name} {half}"]) for half in ("truth", "answer"))
+        rows.append((title, [Film("in truth", truth), Film("as the network says", answer, said)]))
     order = np.argsort(shares)
     series = [(name, np.array(shares)[order], np.array(values)[order]) for name, values in errors.items()]
     curves = Curves("error of the answer (RMS)", series, "t / T: picture to noise", shares, log=True)
-    yield Figure(len(shares), [("", row)], [curves], labels, len(shares) - 1)
+    yield Figure(len(shares), rows, [curves], labels, len(shares) - 1)
 
 
-_TARGETS = {
-    "x": "what goes in: x_t",
-    "noise": "the noise that is in it",
-    "answer": "the noise, as the network says it",
-    "true": "the picture that is in it",
-    "x0": "the same answer as x0",
-    "v": "the same answer as v",
-    "mean": "the same as the next mean",
-}
-
-
-def _posterior_mean(x: Any, x0: Any, now: Any, after: Any) -> Any:
-    """The mean of q(x_after | x_now, x0), eq. 7 of Ho et al. 2020."""
-    if after.sigma == 0:
-        return x0
-    ratio = now.alpha / after.alpha
-    beta = now.sigma**2 - ratio**2 * after.sigma**2
-    return (after.alpha * beta * x0 + ratio * after.sigma**2 * x) / now.sigma**2
+_GOES_IN = "what goes in: x_t"
+_TARGETS = {"noise": "the noise ε", "picture": "the picture x0", "v": "v, the mixture"}
 
 
 # ---- learning
@@ -601,7 +587,10 @@ def _drawn_network(
         colour = np.ascontiguousarray(np.broadcast_to(given, (*given.shape[:2], 3)))
         picture = Image.fromarray(colour).resize((_CELL, _CELL), Image.Resampling.NEAREST)
         name, _, index = title.partition("_")
-        draw.text((left, top - _LETTERS - 4), name, ink, font)
+        if name == _EPSILON:
+            _draw_epsilon(draw, left, top - _LETTERS, ink)
+        else:
+            draw.text((left, top - _LETTERS - 4), name, ink, font)
         if index:  # smaller and lower
             after = left + draw.textlength(name, font)
             draw.text((after, top - _LETTERS + 6), index, ink, load_font(_LETTERS * 2 // 3))
@@ -616,7 +605,7 @@ def _drawn_network(
     put(0, 0, "x_t", state)
     for k, name in enumerate(names):
         put(k + 1, rows[k], name.split(", ")[-1], maps[name])
-    put(len(names) + 1, 0, "eps", answer)  # the font has no Greek letters
+    put(len(names) + 1, 0, _EPSILON, answer)
     for column, (title, pixels) in zip((0, len(names)), beside.items()):
         put(column, depth, title, pixels)
     for k, (before, after) in enumerate(zip([0, *rows], [*rows, 0])):  # the way through
@@ -625,6 +614,15 @@ def _drawn_network(
         leaves, enters = top + _CELL * (1 + lower) // 2, below + _CELL * (1 - lower) // 2
         draw.line((left + _CELL, leaves, right, enters), fill=ink, width=2)
     return np.asarray(whole)
+
+
+_EPSILON = "ε"
+
+
+def _draw_epsilon(draw: Any, left: int, top: int, ink: tuple[int, int, int]) -> None:
+    """The font has no Greek letters: two arcs that are open to the right."""
+    for above in (0, 7):
+        draw.arc((left, top + above, left + 11, top + above + 8), 50, 310, ink, 2)
 
 
 def _outputs(state: Any, names: Sequence[str]) -> dict[str, Any]:
@@ -680,20 +678,25 @@ def distance(
     from ..inside.drawing import cloud
     from ..metrics.frechet import Gaussian, frechet
 
-    if not 1 <= len(rows) <= MOST_ROWS:
-        raise OptionError("rows", f"This figure has 1 to {MOST_ROWS} rows, got {len(rows)}.")
+    common = {"label": label, "seeds": (0,), "points": points, "clip": False}
+    recipes = _named_recipes(studio, model, rows, common)
     data = point_data.load(label, "test", 2 * points).points[: 2 * points]
     real, other = data[:points], data[points:]
     fit = Gaussian.of(real)
     blob = np.random.default_rng(0).multivariate_normal(fit.mean, fit.covariance, points)
 
     def drawn(clouds: Mapping[str, np.ndarray]) -> Figure:
-        # one scale for all, in which no point lies outside
-        extent = 1.03 * max(float(np.abs(one[:SHOWN_POINTS]).max()) for one in clouds.values())
+        # one frame for all, around all of their points
+        shown = np.concatenate([one[:SHOWN_POINTS] for one in clouds.values()])
+        low, high = shown.min(0), shown.max(0)
+        middle, half = (low + high) / 2, 1.06 * (high - low) / 2
+        extent = float(half.max())
+        tall = round(LARGE_CLOUD / 2 * max(float(half[1]) / extent, 0.65))
+        seen = slice(LARGE_CLOUD // 2 - tall, LARGE_CLOUD // 2 + tall)
         cells = [
             Film(
                 name,
-                cloud(np.asarray(found[:SHOWN_POINTS], np.float32), CLOUD_SIDE, extent)[None],
+                cloud(np.asarray(found[:SHOWN_POINTS] - middle, np.float32), LARGE_CLOUD, extent)[None, seen],
                 [f"distance {frechet(Gaussian.of(found), fit):.4f}"],
                 paper=True,
             )
@@ -707,11 +710,12 @@ def distance(
         "one Gaussian of the data's mean and spread": blob,
     }
     yield drawn(clouds)
-    for row in rows:
-        settings = {"label": label, "seeds": (0,), "points": points, "clip": False, **row}
-        name = str(settings.pop("name", "a run"))
-        recipe = studio.recipe(model, **settings)
-        clouds[name] = _frames(studio, recipe, ask)[-1].x[0].astype(np.float64)
+    done, total = 0, sum(recipe.steps + 1 for _, recipe in recipes)
+    for name, recipe in recipes:
+        for frame in studio.stream(recipe, ask):
+            clouds[name] = frame.x[0].astype(np.float64)
+            done += 1
+            yield Part(done, total)
         yield drawn(clouds)
 
 

@@ -32,7 +32,8 @@ FOLDER = Path(__file__).parent
 FIRST = "en"  # the language that is whole, and that others fall back to
 MANY = ("answer", "paper")  # names that may come several times
 NEEDED = ("title", "figure", "question", "answer", "right", "paper", "equation")
-NAMES = (*NEEDED, "minutes", "settings", "go on")
+NAMES = (*NEEDED, "minutes", "settings", "teaser", "go on")
+TEASER = "photograph"  # of a lesson that names none; `ui.learn_teasers` has them all
 SYMBOLS = "symbols.txt"  # what the letters of the equations mean, in each language
 WORDS = "words.txt"  # what the page says around the lessons, in each language
 
@@ -43,7 +44,8 @@ class LessonError(StudioError):
 
 @dataclass(frozen=True)
 class Lesson:
-    """One lesson. `right` counts `answers` from 0; `before` and `after` are Markdown; `go_on` is a recipe's
+    """One lesson. `right` counts `answers` from 0; `before` and `after` are Markdown; `teaser` is
+    what moves before the question; `go_on` is a recipe's
     settings with its model, the name of a tab, or a tab with what is chosen there.
     """
 
@@ -61,6 +63,7 @@ class Lesson:
     go_on: Mapping[str, Any] | str
     before: str
     after: str
+    teaser: str = TEASER
 
     @property
     def number(self) -> int:
@@ -114,6 +117,7 @@ def read(path: str | Path, plain: Lesson | None = None) -> Lesson:
         go_on,
         before,
         after,
+        both.get("teaser", TEASER),
     )
 
 
@@ -180,6 +184,7 @@ def _as_front(lesson: Lesson) -> dict[str, Any]:
         "right": str(lesson.right + 1),
         "paper": list(lesson.papers),
         "equation": lesson.equation,
+        "teaser": lesson.teaser,
         "go on": f"tab {lesson.go_on}" if isinstance(lesson.go_on, str) else json.dumps(dict(lesson.go_on)),
     }
 

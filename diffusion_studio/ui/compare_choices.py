@@ -22,6 +22,7 @@ from .picker.picker import Item
 
 RACE, GRID = "race", "grid"
 Asked = RaceRecipe | GridRecipe
+AWAY = "Guidance below 0 leads away from what is asked for, towards what else the model draws."
 IDLE_GUIDANCE = "Without a prompt or label guidance changes nothing: give one in Generate."
 FIRST_LANES = "sampler=ddim, steps=16\nsampler=dpmpp_2m, steps=8\nsampler=ddpm, steps=24"  # as recorded
 FIRST_AXES = "guidance=1, 2, 4, 8", "sampler=ddim, dpmpp_2m"
@@ -62,11 +63,14 @@ def summary(made: Race | Grid) -> str:
 
 def idle_guidance(asked: Asked) -> list[str]:
     """A sentence where runs differ in guidance that changes nothing: it leads towards what is asked for, and
-    nothing is.
+    nothing is. Another one on guidance below 0.
     """
     recipes = asked.lanes if isinstance(asked, RaceRecipe) else asked.cells
     differ = len({one.guidance for one in recipes}) > 1
-    return [IDLE_GUIDANCE] if differ and not any(map(_leads_somewhere, recipes)) else []
+    leads = any(map(_leads_somewhere, recipes))
+    if leads and any(one.guidance < 0 for one in recipes):
+        return [AWAY]
+    return [IDLE_GUIDANCE] if differ and not leads else []
 
 
 def _leads_somewhere(recipe: Recipe) -> bool:

@@ -64,7 +64,13 @@ def progress(found: NewestState | Progress, asked: Asked, seconds: float = 0.0) 
     state.
     """
     if isinstance(found, Progress):
-        return ProgressText(f"Waiting: place {found.place}.") if found.place else None
+        if found.place:
+            return ProgressText(f"Waiting: place {found.place}.")
+        if found.others and not found.calls:
+            runs = "1 other run" if found.others == 1 else f"{found.others} other runs"
+            takes = "takes" if found.others == 1 else "take"
+            return ProgressText(f"Starting. {runs} of this server {takes} turns with this one.")
+        return None
     if isinstance(asked, GridRecipe):
         expected = max(found.states, sum(cell.steps + 1 for cell in asked.cells))
         text = f"{found.states} of about {expected} states of {len(asked.cells)} cells"

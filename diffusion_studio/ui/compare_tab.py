@@ -14,6 +14,7 @@ import gradio as gr
 
 from ..compare.clocks import CLOCKS
 from ..compare.grid import Grid, sweeping
+from ..compare.other_models import with_own_settings
 from ..compare.player_data import shown_value
 from ..compare.race import Race, racing, reference_recipe
 from ..compare.recipes import (
@@ -303,7 +304,12 @@ class CompareTab:
         self.go.click(
             None, None, None, js=call_action("showComparison"), queue=False, api_visibility="private"
         )
-        self.go.click(self._run, self._inputs(), js=None, **run)
+        self.go.click(self._run, self._inputs(), js=None, **run).success(
+            lambda: "",
+            None,
+            self.price,
+            **quick,  # what it takes was said; now it is done
+        )
         self.dropped.upload(
             self._open_file, self.dropped, self._form(), show_progress="hidden", api_visibility="private"
         ).success(self._run_file, self.dropped, **run)
@@ -516,7 +522,8 @@ class CompareTab:
             asked = RaceRecipe(tuple(lanes_of(base, f"{AS_IT_IS}\n{second}")))
             status = (
                 f"Your run is lane 1. Lane 2 is the same but for <b>{second}</b>. Press <b>Run</b>, or one "
-                "of the buttons beside <b>Try</b>, or write into lane 2 what is to differ."
+                "of the buttons beside <b>Try</b>, or write into lane 2 what is to differ. Run computes lane "
+                "1 once more, like the others."
             )
             return {
                 **self._form_updates(asked, request.session_hash or "", status, sent=True),
@@ -625,6 +632,8 @@ class CompareTab:
         """Updates of the status while the runs are computed, then the runs for the view. Stop ends them, and
         so does another press of Run; what has been computed by then is shown.
         """
+        given = asked  # is run, and says the same again with what it made
+        asked, said = self._with_own_settings(given)
         kind, recipes = (RACE, asked.lanes) if isinstance(asked, RaceRecipe) else (GRID, asked.cells)
         active = self._newest.begin(visitor)
         self._clocks[visitor, kind] = asked.clock
@@ -641,12 +650,12 @@ class CompareTab:
             )
             run = self.compute.call(
                 lambda: (
-                    racing(asked, self.studio, turn.ask)
-                    if isinstance(asked, RaceRecipe)
-                    else sweeping(asked, self.studio, turn.ask)
+                    racing(given, self.studio, turn.ask, lambda: turn.waited)
+                    if isinstance(given, RaceRecipe)
+                    else sweeping(given, self.studio, turn.ask)
                 )
             )
-            plan = self._status(kind, visitor, self._plan(asked))
+            plan = self._status(kind, visitor, " ".join([self._plan(asked), *said]))
             yield _updates({"stale": OLD_WHILE, "kind": kind, "follow": key}, plan)
             made, began, beat = None, 0.0, time.monotonic()
             for found in self.compute.watched(with_counts(run), TICK_SECONDS, turn):
@@ -669,6 +678,12 @@ class CompareTab:
         finally:
             self._followed.end(key)
             self._newest.leave(visitor, active)
+
+    def _with_own_settings(self, asked: Asked) -> tuple[Asked, tuple[str, ...]]:
+        """As `compare.other_models` has it, for a race."""
+        if not isinstance(asked, RaceRecipe):
+            return asked, ()
+        return self.compute.call(lambda: with_own_settings(self.studio, asked))
 
     def _plan(self, asked: Asked) -> str:
         """What will be computed and how long it takes, before the first state."""

@@ -84,6 +84,7 @@ class Turn:
         self.price = price
         self.calls = 0
         self.spent = 0.0
+        self.waited = 0.0  # for the calls of other runs
         self.first_spent = 0.0  # in the first network call
         self.whole_items = True
         self.shares = shares
@@ -116,7 +117,7 @@ class Turn:
         """What the call returns, made in the one thread after the calls that came before it."""
         if self.ended.is_set():
             raise RunEnded
-        job = _Job(call, self)
+        job, began = _Job(call, self), time.perf_counter()
         self._compute.worker.add(job)
         while not job.done.wait(0.1):
             if self.ended.is_set() and self._compute.worker.drop(job):
@@ -124,6 +125,7 @@ class Turn:
         result = job.result()
         self.calls += 1
         self.spent += job.seconds
+        self.waited += max(time.perf_counter() - began - job.seconds, 0.0)
         return result
 
     def wait(self) -> None:

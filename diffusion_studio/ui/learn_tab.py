@@ -32,6 +32,7 @@ from .compute import Compute, Progress
 from .generate_tab import GenerateTab
 from .handlers import in_words
 from .lazy import lazy
+from .learn_teasers import ROUND, teaser
 from .page_script import call_action
 
 PATIENCE = 1.5  # seconds until the page is answered
@@ -47,6 +48,7 @@ class Job:
     figure: Figure | None = None
     number: int = 0
     part: figures.Part | None = None
+    stands: Progress | None = None  # among the other runs
     done: bool = False
     error: str = ""
     asked: float = field(default_factory=time.monotonic)
@@ -58,7 +60,10 @@ class Job:
         with self.changed:
             for name, value in changes.items():
                 setattr(self, name, value)
-            self.number += "part" not in changes  # alone it wakes nobody: the page asks on soon
+            self.number += not changes.keys() <= {
+                "part",
+                "stands",
+            }  # these alone wake nobody: the page asks on soon
             self.changed.notify_all()
 
 
@@ -73,7 +78,7 @@ class LearnTab:
             '<div class="ds-learn"></div>',
             ("figure/figure.css", "learn/learn.css"),
             ("figure/plot.mjs", "figure/figure.js", "learn/learn.js"),
-            [self.course, self.lesson, self.figure, self.more],
+            [self.course, self.lesson, self.teaser, self.figure, self.more],
             elem_id="learn",
         )
 
@@ -138,6 +143,12 @@ class LearnTab:
             **self._next_place(one),
         }
 
+    def teaser(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The figure that moves before the question is answered; `loops` is how, as ui/figure takes it."""
+        one = self._lesson(given)
+        figure = translated(teaser(one.teaser), one.language).to_json()
+        return {"figure": figure, "loops": "round" if one.teaser in ROUND else "back"}
+
     def figure(self, given: dict[str, Any]) -> dict[str, Any]:
         """Begin to compute a lesson's figure; see `more` for the answer."""
         one = self._lesson(given)
@@ -152,7 +163,10 @@ class LearnTab:
         return self.more({"job": name, "seen": 0})
 
     def more(self, given: dict[str, Any]) -> dict[str, Any]:
-        """What there is of a job's figure: {job, seen, done} and, where it is newer than `seen`, {figure}."""
+        """What there is of a job's figure: {job, seen, done}, where it is newer than `seen` {figure}, how far
+        it is {part}, and while it is computed its place among those that wait, and how many take turns with
+        it {place, others}.
+        """
         name, seen = given.get("job"), given.get("seen")
         if not isinstance(name, str) or (job := self._jobs.get(name)) is None:
             raise OptionError("figure", "This figure is no longer being computed. Press the button again.")
@@ -161,7 +175,8 @@ class LearnTab:
             job.asked = time.monotonic()
             while not job.done and not (job.figure and job.number != seen) and time.monotonic() < end:
                 job.changed.wait(max(end - time.monotonic(), 0.01))
-            figure, number, done, error, part = job.figure, job.number, job.done, job.error, job.part
+            figure, number, done, error = job.figure, job.number, job.done, job.error
+            part, stands = job.part, job.stands
         if done:
             self._jobs.pop(name, None)
         if error:
@@ -169,6 +184,8 @@ class LearnTab:
         news: dict[str, Any] = {"figure": figure.to_json()} if figure is not None and number != seen else {}
         if part is not None and not done:
             news["part"] = [part.done, part.of]
+        if stands is not None and not done:
+            news |= {"place": stands.place, "others": stands.others}
         return {"job": name, "seen": number, "done": done, **news}
 
     # ---- its parts
@@ -210,7 +227,9 @@ class LearnTab:
             for found in self.compute.watched(items(), 0.0, turn):
                 if isinstance(found, figures.Part):
                     job.put(part=found)
-                elif not isinstance(found, Progress):
+                elif isinstance(found, Progress):
+                    job.put(stands=found)
+                else:
                     job.put(figure=translated(found, one.language))
                 if _is_abandoned(job):
                     job.ended.set()

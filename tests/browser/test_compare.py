@@ -343,3 +343,15 @@ def test_a_word_of_the_page_is_tried(desktop):
     desktop.click("#explain button")
     shown(desktop, "grid", 2)
     assert desktop.locator(".together thead th").all_inner_texts() == ["seed", "0", "100"]
+
+
+def test_a_lane_of_another_model_has_its_own_settings(desktop):
+    """The hero's palette is none that letters knows; the view says what was taken instead."""
+    open_tab(desktop, "Compare")
+    desktop.fill("#compare-lanes textarea", 'steps=3\nmodel=letters, steps=2, prompt="red serif", label=A')
+    desktop.click("#compare-run")
+    desktop.wait_for_selector(".together[data-recorded=false][data-runs='2']", timeout=BOUND)
+    assert "letters has no palette of its own" in desktop.inner_text(".together .note")
+    assert desktop.locator(".together .states").count() == 1  # of lane 2; lane 1 is the line of 0
+    marks = [int(one) for one in desktop.locator(".together .round").all_inner_texts()]
+    assert len(marks) >= 3 and {b - a for a, b in zip(marks, marks[1:])} <= {1, 2, 5}  # round, evenly apart

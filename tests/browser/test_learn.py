@@ -33,7 +33,8 @@ def test_the_course_is_walked(desktop):
     assert desktop.inner_text("#learn .hint") == "Choose an answer first."
     for one in LESSONS:
         lesson(desktop, one.name, "question")
-        assert desktop.locator("#learn .ds-figure").count() == 0  # the question comes first
+        assert desktop.locator("#learn .seen .ds-figure").count() == 0  # the question comes first
+        desktop.wait_for_selector("#learn .teaser .ds-figure[data-playing=true]", timeout=WAIT)
         assert one.title in desktop.inner_text("#learn .lesson h2")
         answer(desktop, one.right if one.number % 2 else one.right - 1)
         said = desktop.inner_text("#learn .verdict")
@@ -54,6 +55,7 @@ def test_the_course_is_walked(desktop):
     )
     assert "9 of 9" in desktop.inner_text("#learn .progress-line")
     assert "9 of 9 questions, 5 of them right" in desktop.inner_text("#learn .ending .score")
+    assert desktop.locator("#learn .ending [data-again]").count() == 4  # those that were missed
     desktop.evaluate(AXE.read_text("utf-8"))
     found = desktop.evaluate("axe.run(document.querySelector('#learn'), {resultTypes: ['violations']})")
     assert [one["id"] for one in found["violations"]] == []
@@ -119,7 +121,7 @@ def test_the_text_comes_after_the_figure(desktop):
         """() => { window.early = 0;
           const note = () => {
             const told = document.querySelector('#learn .told');
-            if (told?.checkVisibility() && !document.querySelector('#learn .ds-figure')) window.early += 1;
+            if (told?.checkVisibility() && !document.querySelector('#learn .whole .ds-figure')) window.early += 1;
           };
           new MutationObserver(note).observe(document.querySelector('#learn'),
             { subtree: true, childList: true, attributes: true }); }"""
@@ -189,3 +191,20 @@ def test_what_a_browser_keeps_may_be_anything(desktop, stored):
     open_tab(desktop, "Learn")
     lesson(desktop, LESSONS[0].name, "question")
     assert desktop.locator("#learn .course ol button").count() == 9
+
+
+def test_a_figure_goes_on_while_another_lesson_is_read(desktop):
+    """And the answered question stands above it, in sight."""
+    open_tab(desktop, "Learn")
+    desktop.click("#learn [data-lesson^='2-']")
+    lesson(desktop, "2-noise-comes-out", "question")
+    answer(desktop, 1)
+    box = desktop.locator("#learn .question").bounding_box()
+    assert box["y"] >= 0 and not desktop.locator("#learn .reading").get_attribute("open")
+    desktop.click("#learn [data-lesson^='1-']")
+    lesson(desktop, LESSONS[0].name, "question")
+    desktop.wait_for_selector("#learn .teaser .ds-figure[data-playing=true]", timeout=WAIT)
+    desktop.click("#learn [data-lesson^='2-']")
+    lesson(desktop, "2-noise-comes-out", "whole")  # no press of the button
+    assert desktop.locator("#learn .ds-figure canvas").count() == 6
+    assert desktop.inner_text("#learn .verdict").startswith("That is right")

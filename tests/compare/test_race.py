@@ -12,6 +12,7 @@ import torch
 import diffusion_studio as ds
 from diffusion_studio.compare import lanes
 from diffusion_studio.compare.divergence import Base, rising_only, rms
+from diffusion_studio.compare.lanes import Stopwatch
 from diffusion_studio.compare.race import race, racing, reference_recipe, run_to_end
 from diffusion_studio.compare.recipes import RaceRecipe, fingerprint, read
 from diffusion_studio.compare.results import titles
@@ -56,7 +57,7 @@ def test_each_lane_is_the_run_of_its_recipe(studio, recipe):
             np.testing.assert_array_equal(mine.x0, other.x0)
         assert all(a <= b for a, b in zip(lane.seconds, lane.seconds[1:])) and lane.took > 0
     assert made.titles == (
-        ("model tiny", "steps 6", "sampler DDIM", "sampler eta 0.0"),
+        ("model tiny", "steps 6", "sampler DDIM", "sampler eta 0"),
         ("model tiny", "steps 3", "sampler DPM-Solver++ (2M)"),
         ("model twin", "steps 6", "sampler DDIM", "sampler eta 0.5"),
     )
@@ -272,11 +273,11 @@ def test_json_both_ways(recipe, tmp_path):
 def test_titles_name_only_what_differs(recipe):
     changed = ds.RaceRecipe.of([recipe, {"eta": 0.5}, {"sampler": "ddpm"}]).lanes
     assert titles(changed) == (
-        ("sampler DDIM", "sampler eta 0.0"),
+        ("sampler DDIM", "sampler eta 0"),
         ("sampler DDIM", "sampler eta 0.5"),
         ("sampler DDPM",),
     )
-    assert titles(changed[:2]) == (("sampler eta 0.0",), ("sampler eta 0.5",))
+    assert titles(changed[:2]) == (("sampler eta 0",), ("sampler eta 0.5",))
     assert titles([recipe, recipe]) == ((), ())
 
 
@@ -342,3 +343,52 @@ def test_ask_ends_a_race_at_a_network_call(studio, recipe):
 
     made = run_to_end(racing(RaceRecipe.of([recipe, {"steps": 4}]), studio, ask), None)
     assert isinstance(made.ended, RunEnded) and [len(lane.frames) for lane in made.lanes] == [7, 2]
+
+
+def test_a_lane_of_another_model_has_its_own_settings_where_it_cannot_use_lane_1s(studio, write_checkpoint):
+    rgb = {"network": {"in_channels": 3, "out_channels": 3}, "channels": 3}
+    write_checkpoint("drawn", **rgb, palette=("#000000", "#ff0000"))
+    first = studio.recipe("drawn", label="Dog", steps=3, palette={"name": "own"})
+    made = race([first, {"model": "twin", "steps": 2}], studio=studio)
+    assert made.lanes[1].recipe.palette.name is None and made.lanes[1].recipe.label == "Dog"
+    assert made.lanes[0].recipe == first  # lane 1 keeps what it has
+    assert made.said == ("Lane 2: twin has no palette of its own, so the palette is the default of twin.",)
+    assert made.on("steps").said == made.said
+    with pytest.raises(OptionError, match="no label of twin 'Whale'"):  # of its own, so it is refused
+        race([first, {"model": "twin", "label": "Whale"}], studio=studio)
+    assert race([first, {"steps": 2}], studio=studio).said == ()
+
+
+def test_seconds_of_a_lane_by_hand():
+    """Three network calls in three steps: what it takes to reach each state."""
+    watch = Stopwatch()
+    # the first call takes 5 s, as it prepares the weights; it counts as the longest later one, 1.5 s
+    found = [watch.reached(*one) for one in ((5.0, 1), (1.0, 2), (1.5, 3), (0.25, 3))]
+    assert found == [0.0, 1.0, 1.5 + 1.0, 1.5 + 1.0 + 1.5 + 0.25]
+    alone = Stopwatch()  # a run of one step has no later call
+    assert [alone.reached(2.0, 1), alone.reached(0.5, 1)] == [0.0, 2.5]
+
+
+def test_seconds_leave_out_what_a_lane_waited_for(studio, recipe):
+    waited = [0.0]
+
+    def ask(call):
+        waited[0] += 100.0  # as if other runs had gone first
+        return call()
+
+    made = run_to_end(racing(RaceRecipe.of([recipe, {"steps": 3}]), studio, ask, lambda: waited[0]), None)
+    assert all(lane.seconds[0] == 0 and lane.took < 100 for lane in made.lanes)
+
+
+@pytest.mark.parametrize(("lanes_given", "advice"), [(1, "Add a line"), (7, "Leave some out")])
+def test_too_few_and_too_many_lanes_are_told_apart(recipe, lanes_given, advice):
+    with pytest.raises(OptionError, match=f"got {lanes_given}. {advice}"):
+        RaceRecipe((recipe,) * lanes_given)
+
+
+def test_an_unknown_setting_names_those_that_are_like_it_and_the_usual_ones(recipe):
+    with pytest.raises(OptionError, match="no setting 'foo'. The usual ones are model, label") as wrong:
+        RaceRecipe.of([recipe, {"foo": 3}])
+    assert "help" not in str(wrong.value)  # the page has no command line
+    with pytest.raises(OptionError, match="'guidence'. Did you mean guidance.*The usual ones"):
+        RaceRecipe.of([recipe, {"guidence": 3}])

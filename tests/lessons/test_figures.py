@@ -104,6 +104,10 @@ def test_3_the_picture_is_worse_at_much_noise_and_the_noise_at_little(studio):
     assert found["v"][0] < 1.1 * found["noise"][0] and found["v"][-1] < 1.1 * found["picture"][-1]
     assert found["picture"][-1] > 10 * found["noise"][-1]
     assert found["noise"][0] > 2 * found["picture"][0]
+    # each answer stands beside the truth, and says how far it is from it
+    assert [name for name, _ in figure.rows] == ["", "the noise ε", "the picture x0", "v, the mixture"]
+    for name, (_, (truth, said)) in zip(("noise", "picture", "v"), figure.rows[1:]):
+        assert truth.title == "in truth" and said.captions[-1] == f"error {found[name][-1]:.2f}"
 
 
 @pytest.mark.slow
@@ -219,6 +223,10 @@ def test_9_the_blob_is_as_near_as_a_good_run(studio):
     ((_, cells),) = drawn(studio, 9).rows
     found = {one.title: float(one.captions[0].split()[1]) for one in cells}
     blob, good = found["one Gaussian of the data's mean and spread"], found["50 steps"]
+    for one in cells:  # no cloud is cut off: all its drawn points lie within
+        inked = (one.pictures[0] != 255).any(-1)
+        edge = [inked[0], inked[-1], inked[:, 0], inked[:, -1]]
+        assert inked.sum() > 100 and not any(side.any() for side in edge), one.title
     assert found["the data"] == 0 and found["other points of the same data"] < 0.01
     assert max(blob, good) < 0.01 < 0.1 < found["3 steps"] < found["50 steps, guidance 8"]
 

@@ -17,9 +17,9 @@ def test_a_phrase_and_what_changes_in_it():
         "Bag: 12 Durchgänge je Bild, und 12 durch den Klassifikator und zurück"
     )
     assert say("Step 0 of 50. linear: the picture itself.") == "Schritt 0 von 50. linear: das Bild selbst."
-    assert say("Step 1 of 2. linear: t = 5, ᾱ = 0.1, noise variance 0.9.  cosine: t = 5, ᾱ = 1, noise variance 0.") == (
-        "Schritt 1 von 2. linear: t = 5, ᾱ = 0,1, Varianz des Rauschens 0,9.  Kosinus: t = 5, ᾱ = 1, Varianz des "
-        "Rauschens 0."
+    assert say("Step 1 of 2. linear: 10% picture, 90% noise (t = 5, ᾱ = 0.1, noise variance 0.9).  cosine: 98% picture, 2% noise (t = 5, ᾱ = 0.98, noise variance 0.02).") == (
+        "Schritt 1 von 2. linear: 10 % Bild, 90 % Rauschen (t = 5, ᾱ = 0,1, Varianz des Rauschens 0,9).  "
+        "Kosinus: 98 % Bild, 2 % Rauschen (t = 5, ᾱ = 0,98, Varianz des Rauschens 0,02)."
     )  # fmt: skip
     assert say("DDIM, 8 steps") == "DDIM, 8 steps"  # the name of a row is the lesson's own
     assert say("...") == "..."

@@ -331,3 +331,21 @@ def test_the_words_of_a_shared_link_are_no_markup():
     """The sentence was Markdown, in which [words](address) made a link that works."""
     said = base_sentence("letters, “[Log in](https://example.com) <b>R</b>”")
     assert "[Log in](https://example.com) &lt;b&gt;R&lt;/b&gt;" in said and said.startswith("<p>")
+
+
+def test_a_start_says_what_goes_first(studio):
+    recipe = studio.recipe("tiny", label="Dog", steps=4)
+    from diffusion_studio.ui.compute import Progress
+
+    asked = RaceRecipe((recipe, dataclasses.replace(recipe, steps=3)))
+    assert progress(Progress(0, 2), asked).text == "Waiting: place 2."
+    assert "1 other run of this server takes turns" in progress(Progress(0, 0, 1), asked).text
+    assert "3 other runs of this server take turns" in progress(Progress(0, 0, 3), asked).text
+    assert progress(Progress(4, 0, 3), asked) is None and progress(Progress(0), asked) is None
+
+
+def test_guidance_below_0_is_explained(studio):
+    recipe = studio.recipe("tiny", label="Dog", steps=4)
+    away = RaceRecipe((recipe, dataclasses.replace(recipe, guidance=-5.0)))
+    [said] = idle_guidance(away)
+    assert said.startswith("Guidance below 0 leads away")

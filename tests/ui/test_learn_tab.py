@@ -10,12 +10,13 @@ from urllib.parse import unquote
 import pytest
 
 from diffusion_studio.compare.recipes import RaceRecipe
+from diffusion_studio.errors import OptionError
 from diffusion_studio.inside.figure import Curves, Figure
 from diffusion_studio.lessons import figures
 from diffusion_studio.runs.recipe import Recipe
 from diffusion_studio.studio import Studio
-from diffusion_studio.ui import learn_tab
-from diffusion_studio.ui.compute import Compute
+from diffusion_studio.ui import learn_tab, learn_teasers
+from diffusion_studio.ui.compute import Compute, Progress
 from diffusion_studio.ui.learn_tab import LearnTab
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -145,3 +146,31 @@ def test_a_figure_that_nobody_asks_about_ends(tab, monkeypatch):
 def test_as_many_jobs_as_there_is_room_for(tab, monkeypatch):
     monkeypatch.setattr(learn_tab, "MOST_JOBS", 0)
     assert "Try again in a minute" in tab.element.figure({"name": "1-noise-goes-in"})["error"]
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_something_moves_in_each_lesson_at_once(tab, language):
+    """Without a network, and small enough to be there soon."""
+    for one in tab.element.course({"language": language})["lessons"]:
+        found = tab.element.teaser({"name": one["name"], "language": language})
+        figure = found["figure"]
+        [row] = figure["rows"]
+        assert figure["states"] >= 20 and found["loops"] in ("round", "back"), one["name"]
+        assert sum(len(cell["sheet"]) for cell in row["cells"]) < 500_000, one["name"]
+        if language == "de":
+            assert not any("noise" in cell["title"] or "network" in cell["title"] for cell in row["cells"])
+
+
+def test_the_states_of_a_teaser_differ():
+    for name in learn_teasers.TEASERS:
+        film = learn_teasers.teaser(name).rows[0][1][0]
+        assert (film.pictures[0] != film.pictures[len(film.pictures) // 2]).mean() > 0.005, name
+    with pytest.raises(OptionError, match="no teaser 'dance'"):
+        learn_teasers.teaser("dance")
+
+
+def test_a_figure_says_what_it_waits_for(tab, monkeypatch):
+    monkeypatch.setattr(learn_tab, "PATIENCE", 0.0)
+    tab._jobs["a"] = learn_tab.Job(stands=Progress(0, 2, 5))
+    found = tab.element.more({"job": "a", "seen": 0})
+    assert (found["place"], found["others"]) == (2, 5)

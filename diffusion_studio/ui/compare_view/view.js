@@ -4,6 +4,7 @@
 const $ = (name) => element.querySelector(name);
 const root = $('.together'), scrub = $('.scrub'), play = $('.play'), half = $('.half'), lay = $('.lay');
 const COLOURS = ['var(--ds-faint)', '#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00'];   // Okabe & Ito 2008, as curve_plot.py
+const LEFT = 4.6, RIGHT = 94.8;                        // of the curve's scale in its box, in per cent, as curve_plot.py
 const FPS = 12.5;                                      // ticks a second
 const FOLLOWED = 500;                                  // milliseconds between two questions how far runs are
 let value = null, images = [], cells = [], timer = null;
@@ -134,11 +135,22 @@ const curve = (v) => {
     const line = document.createElementNS('http://www.w3.org/2000/svg', 'path');
     line.setAttribute('d', path); line.style.setProperty('--lane', COLOURS[k]);
     $('svg').append(line);
+    if (k) {                                            // a dot for each state: lines of no length, so that they stay round
+      const states = document.createElementNS('http://www.w3.org/2000/svg', 'path');
+      states.setAttribute('d', path.slice(1).split('L').map((point) => `M${point}h0`).join(''));
+      states.classList.add('states'); states.style.setProperty('--lane', COLOURS[k]);
+      $('svg').append(states);
+    }
     make('i', '', $('.dots')).style.setProperty('--lane', COLOURS[k]);
   });
   $('.most').textContent = v.most.toPrecision(2);
-  $('.low').textContent = v.low.toFixed(1);
-  $('.high').textContent = v.high.toFixed(1);
+  const step = [1, 2, 5, 10, 20, 50, 100, 1000].find((one) => (v.high - v.low) / one <= 8);
+  $('.plot').querySelectorAll('.round').forEach((one) => { one.remove(); });
+  for (let mark = Math.ceil(v.low / step) * step; mark <= v.high; mark += step) {
+    const at = LEFT + (mark - v.low) / (v.high - v.low) * (RIGHT - LEFT);
+    if (at > RIGHT - 3) break;                          // there stands "clean"
+    Object.assign(make('span', String(mark), $('.plot')), { className: 'round' }).style.left = `${at}%`;
+  }
 };
 
 // ---- a tick

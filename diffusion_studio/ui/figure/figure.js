@@ -1,7 +1,7 @@
 // A figure that plays: makes the elements of `data` (inside/figure.py) in `host`. Returns what the page may do with it.
-// Without `timeline` something else moves it by `show`; `chosen` is told the state at which a marker is dragged; `say` are its own words.
+// With `loops` it plays on: "round" or forth and "back". Without `timeline` something else moves it by `show`; `chosen` is told the state at which a marker is dragged; `say` are its own words.
 const FIGURE_WORDS = { play: 'Play', pause: 'Pause', line: 'line: {name} curve', slider: 'State', log: 'logarithmic scale', decimal: '.' };
-const drawFigure = (host, data, { fps = 12, plays = false, timeline = true, chosen = null, say: given = {} } = {}) => {
+const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline = true, chosen = null, say: given = {} } = {}) => {
   const say = { ...FIGURE_WORDS, ...given }, local = (text) => (say.decimal === '.' ? text : text.replace('.', say.decimal));
   const NS = 'http://www.w3.org/2000/svg';
   const make = (tag, attributes = {}, ...inner) => {
@@ -17,7 +17,7 @@ const drawFigure = (host, data, { fps = 12, plays = false, timeline = true, chos
     return one;
   };
   const last = data.states - 1, updates = [];
-  let state = -1, timer = null;
+  let state = -1, timer = null, way = 1;
 
   const title = (text) => {                              // x_t with its index below the line
     const parts = text.split('x_t'), one = make('figcaption', {}, parts[0]);
@@ -144,8 +144,10 @@ const drawFigure = (host, data, { fps = 12, plays = false, timeline = true, chos
     if (state >= last) show(0);
     play.textContent = say.pause; root.dataset.playing = 'true';
     timer = setInterval(() => {
-      if (!root.isConnected || state >= last) { stop(); return; }
-      show(state + 1);
+      if (!root.isConnected || (state >= last && !loops)) { stop(); return; }
+      if (!root.checkVisibility()) return;               // on a tab that is not in sight
+      if (loops === 'back' && (state >= last || state <= 0)) way = state >= last ? -1 : 1;
+      show(state >= last && loops === 'round' ? 0 : state + way);
     }, 1000 / fps);
   };
   play.addEventListener('click', () => { if (timer === null) start(); else stop(); });

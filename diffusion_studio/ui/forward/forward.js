@@ -53,6 +53,9 @@ const soon = () => {
   clearTimeout(timer); timer = setTimeout(show, REST);
 };
 
+find('.full-screen').addEventListener('click', () => (document.fullscreenElement ? document.exitFullscreen() : find('.view').requestFullscreen?.()));
+document.addEventListener('fullscreenchange', () => { find('.full-screen').textContent = document.fullscreenElement === find('.view') ? 'Leave full screen' : 'Full screen'; });
+
 // ---- the picture
 const base64 = (blob) => new Promise((done) => {
   const reader = new FileReader();

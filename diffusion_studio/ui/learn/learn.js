@@ -12,7 +12,9 @@ const kept = (() => {
 })();
 const keep = () => { try { localStorage.setItem(KEY, JSON.stringify(kept)); } catch { /* a browser that keeps nothing */ } };
 const ask = async (name, given) => { try { return await server[name](given); } catch { return { error: course?.words.lost ?? 'The server does not answer. Try again.' }; } };
-let course = null, open = null, running = 0, drawn = null, followed = 0;
+let course = null, open = null, shows = 0, drawn = null, teased = null, followed = 0;
+const made = new Map();                                // the figures of this visit, by language and lesson: they go on while another lesson is read
+const key = (one) => `${course.language} ${one.name}`;
 
 const nav = build('nav', { class: 'course' }), article = build('article', { class: 'lesson', tabindex: -1 });
 root.append(nav, article);
@@ -51,13 +53,15 @@ const begin = async () => {
 
 // ---- a lesson
 const show = async (name, moves = true) => {
-  running += 1;
+  const mine = ++shows;
   drawn?.stop(); drawn = null;
   const found = await ask('lesson', { name, language: course.language });
+  if (mine !== shows) return;                            // another one was chosen meanwhile
   if (found.error) { article.replaceChildren(build('p', { class: 'verdict' }, found.error)); return; }
   open = found; kept.last = name; keep();
   list();
   draw();
+  if (made.has(key(found))) look(false); else tease(found, mine);
   if (moves) { article.focus({ preventScroll: true }); article.scrollIntoView({ block: 'start' }); }
 };
 
@@ -87,19 +91,29 @@ const draw = () => {
     (kept.missed ??= {})[one.name] = Number(chosen.value) !== one.right;
     keep();
     list();
-    mark(form, one);
     press.textContent = say.again;
-    look(Number(chosen.value));
+    const entry = made.get(key(one));
+    if (!entry || entry.error) compute(one);
+    look(true);
   });
   const text = html('div', { class: 'text' }, one.before);
   if (one.picture) text.prepend(build('img', { class: 'photograph', src: one.picture, alt: say.photograph, title: say.photograph, width: 128, height: 128 }));
   if (course.symbols) text.append(build('details', { class: 'symbols' }, build('summary', {}, say.symbols), html('div', {}, course.symbols)));
+  const reading = build('details', { class: 'reading', open: '' }, build('summary', {}, say.reading), text);
   article.replaceChildren(
     ...(one.language === course.language ? [] : [build('p', { class: 'fallback', lang: course.language }, say.fallback)]),
     build('h2', {}, `${one.number}. ${one.title}`), build('p', { class: 'minutes' }, say.minutes.replace('{n}', one.minutes)),
-    build('div', { class: 'intro' }, text, form), build('div', { class: 'seen' }),
+    build('div', { class: 'intro' }, build('div', { class: 'teaser' }), reading, form), build('div', { class: 'seen' }),
   );
   if (one.name in kept.answers) article.append(onward(one));     // answered before: one may go on at once
+};
+
+// Something of the lesson's subject moves at once, until the figure takes its place.
+const tease = async (one, mine) => {
+  const found = await ask('teaser', { name: one.name, language: course.language });
+  const place = article.querySelector('.teaser');
+  if (mine !== shows || !found.figure || article.dataset.shown === 'whole') return;
+  teased = drawFigure(place, found.figure, { fps: 8, plays: true, loops: found.loops, say: course.words });
 };
 
 // Which answer is right, and that the chosen one is not.
@@ -179,58 +193,96 @@ const ending = () => {
   const say = course.words, names = course.lessons.filter((one) => !one.error).map((one) => one.name);
   const answered = names.filter((name) => name in kept.answers), right = answered.filter((name) => !kept.missed?.[name]);
   const score = say['end score'].replace('{done}', answered.length).replace('{all}', names.length).replace('{right}', right.length);
-  return build('div', { class: 'text ending' }, build('h3', {}, say['end title']), html('p', {}, say['end seen']), build('p', { class: 'score' }, score), html('p', {}, say['end next']));
+  const again = (said, which) => {                         // those to go to once more, as buttons
+    if (!which.length) return [];
+    const line = build('p', { class: 'again' }, said, ' ');
+    for (const other of course.lessons.filter((found) => which.includes(found.name))) {
+      const button = build('button', { type: 'button', 'data-again': other.name }, `${other.number}. ${other.title}`);
+      button.addEventListener('click', () => show(other.name));
+      line.append(button);
+    }
+    return [line];
+  };
+  const missed = again(say['end missed'], answered.filter((name) => kept.missed?.[name]));
+  const left = again(say['end open'], names.filter((name) => !(name in kept.answers)));
+  return build('div', { class: 'text ending' }, build('h3', {}, say['end title']), html('p', {}, say['end seen']), build('p', { class: 'score' }, score), ...missed, ...left, html('p', {}, say['end next']));
 };
 
-const look = async (answer) => {
-  const say = course.words, one = open, mine = ++running;
-  drawn?.stop(); drawn = null;
+// A figure is computed to its end, whichever lesson is in sight by then.
+const compute = async (one) => {
+  const entry = { began: Date.now(), news: null, figure: null, parts: 0, done: false, error: '' }, mine = key(one), language = course.language;
+  made.set(mine, entry);
+  let found = await ask('figure', { name: one.name, language });
+  for (;;) {
+    if (found.error) { entry.error = found.error; entry.done = true; }
+    entry.news = found;
+    entry.done ||= found.done;
+    entry.fresh = Boolean(found.figure);
+    if (found.figure) { entry.figure = found.figure; entry.parts += 1; }
+    if (open && mine === key(open) && article.querySelector('.figure')) refresh(entry, true);
+    if (entry.done) return;
+    found = await ask('more', { job: found.job, seen: found.seen });
+  }
+};
+
+// What is said while a figure is computed: what it waits for, how far it is, and for how long it has been.
+const standing = (entry) => {
+  const say = course.words, { place, others, part } = entry.news ?? {};
+  const said = place ? say.waiting.replace('{place}', place) : others ? say.shared.replace('{n}', others) : say.running;
+  const seconds = Math.round((Date.now() - entry.began) / 1000);
+  return [said, part ? part.join(' / ') : '', seconds > 2 ? `(${seconds} s)` : ''].filter(Boolean).join(' ');
+};
+
+// The lesson's figure and what is told with it, as far as they are. `plays` shows what was not watched while it grew once.
+const refresh = (entry, plays) => {
+  const find = (where) => article.querySelector(where);
+  const figure = find('.figure'), bar = find('.waiting progress'), state = find('.waiting .state');
+  if (entry.figure && (entry.fresh || !figure.querySelector('.whole'))) {
+    const { states, start } = entry.figure, own = build('div', { class: 'whole' });
+    const once = plays && entry.done && (start === 0 || start === states - 1) && entry.parts < 6;
+    drawn?.stop(); teased?.stop();
+    figure.replaceChildren(own);
+    drawn = { ...drawFigure(own, entry.figure, { fps: 10, plays: once, say: course.words }), last: states - 1 };
+  }
+  find('.waiting').hidden = entry.done && !entry.error;
+  find('.told').hidden = !entry.done;
+  article.dataset.shown = entry.error ? 'failed' : entry.done ? 'whole' : 'running';
+  if (entry.error) {
+    state.textContent = entry.error; state.classList.add('bad'); bar.remove();
+    figure.hidden = !entry.figure;
+    return;
+  }
+  if (entry.news?.part) [bar.value, bar.max] = entry.news.part;
+  state.textContent = standing(entry);
+};
+
+const look = (pressed) => {
+  const say = course.words, one = open, answer = kept.answers[one.name], entry = made.get(key(one));
+  mark(article.querySelector('.question'), one);
   const verdict = build('p', { class: `verdict ${answer === one.right ? 'good' : 'bad'}`, role: 'status' },
     build('b', {}, answer === one.right ? say.right : say.wrong), ' ');
   if (answer !== one.right) verdict.append(`${say.correct} `, html('span', {}, one.answers[one.right]));
-  const figure = build('div', { class: 'figure' });
-  const bar = build('progress', { 'aria-label': say.running, max: 1 }), state = build('p', { class: 'state', role: 'status' }, say.running);
-  const waiting = build('div', { class: 'waiting' }, bar, state);
+  const waiting = build('div', { class: 'waiting' }, build('progress', { 'aria-label': say.running, max: 1 }), build('p', { class: 'state', role: 'status' }));
   const papers = build('ul', {});
   for (const paper of one.papers) papers.append(html('li', {}, paper));
   const told = build('div', { class: 'told' },
     build('div', { class: 'happened' }, build('h3', {}, say.happened), html('div', { class: 'text' }, one.after)),
     build('div', { class: 'source' }, build('h3', {}, say.equation), html('p', { class: 'equation' }, one.equation), build('h3', {}, say.papers), papers));
-  const last = course.lessons.filter((other) => !other.error).at(-1).name === one.name;
-  if (last) told.append(ending());
-  const seen = article.querySelector('.seen');
-  const tell = (shown) => { waiting.hidden = true; told.hidden = false; article.dataset.shown = shown; };
-  told.hidden = true;                                    // the figure first
-  seen.replaceChildren(verdict, waiting, figure, told);
+  if (course.lessons.filter((other) => !other.error).at(-1).name === one.name) told.append(ending());
+  const figure = build('div', { class: 'figure' }), teaser = article.querySelector('.teaser');
+  if (teaser) figure.append(teaser);                       // goes on in the figure's place while that is computed
+  article.querySelector('.seen').replaceChildren(verdict, waiting, figure, told);
+  article.querySelector('.reading').open = false;          // the question stays in sight above the figure
   article.querySelector(':scope > .onward')?.remove();
   article.append(onward(one));
-  article.dataset.shown = 'running';
-  seen.scrollIntoView({ block: 'start', behavior: 'smooth' });
-  let parts = 0;
-  let found = await ask('figure', { name: one.name, language: course.language });
-  for (;;) {
-    if (mine !== running) return;
-    if (found.error) {
-      tell('failed');
-      state.textContent = found.error; state.classList.add('bad'); bar.remove(); waiting.hidden = false;
-      if (!figure.firstChild) figure.hidden = true;
-      return;
-    }
-    if (found.part) {
-      [bar.value, bar.max] = found.part;
-      state.textContent = `${say.running} ${found.part.join(' / ')}`;
-    }
-    if (found.figure) {
-      const { states, start } = found.figure;          // what was not watched while it grew is played once
-      const plays = found.done && (start === 0 || start === states - 1) && parts < 6;
-      parts += 1;
-      drawn?.stop();
-      drawn = { ...drawFigure(figure, found.figure, { fps: 10, plays, say }), last: states - 1 };
-    }
-    if (found.done) break;
-    found = await ask('more', { job: found.job, seen: found.seen });
-  }
-  tell('whole');
+  refresh(entry, pressed);
+  if (pressed) article.scrollIntoView({ block: 'start', behavior: 'smooth' });
 };
+
+// While a figure waits the seconds go on.
+setInterval(() => {
+  const entry = open && course && made.get(key(open)), state = article.querySelector('.waiting .state');
+  if (entry && !entry.done && state) state.textContent = standing(entry);
+}, 1000);
 
 begin();

@@ -137,9 +137,14 @@ def titles(recipes: Sequence[Recipe]) -> tuple[tuple[str, ...], ...]:
     names = [name for name in dict.fromkeys(name for one in flat for name in one) if _differ(flat, name)]
     inner = {name for name in names if any(name.startswith(f"{group} ") for group in names)}
     return tuple(
-        tuple(f"{name} {_said(name, one)}" for name in names if name in one or name not in inner)
-        for one in flat
+        tuple(_title(name, one) for name in names if name in one or name not in inner) for one in flat
     )
+
+
+def _title(name: str, settings: Mapping[str, Any]) -> str:
+    if name == "branch at":
+        return f"branch at step {settings[name]}" if name in settings else "no branch"
+    return f"{name} {_said(name, settings)}"
 
 
 def _said(name: str, settings: Mapping[str, Any]) -> Any:

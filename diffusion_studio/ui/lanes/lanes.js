@@ -9,7 +9,7 @@ const part = (name, className, into, more = {}) => {
   return one;
 };
 const button = (className, text, title, into, press) => {
-  const one = part('button', className, into, { type: 'button', textContent: text, title, ariaLabel: title });
+  const one = part('button', className, into, { type: 'button', textContent: text, title, ariaLabel: text.length > 1 ? text : title });
   one.addEventListener('click', press);
 };
 

@@ -226,6 +226,7 @@ def test_a_branch_is_compared_with_the_run_that_it_branched_from(desktop):
     assert "the run that it branched from" in desktop.inner_text("#compare-status")
     desktop.get_by_role("button", name="Add a lane").click()
     desktop.get_by_label("Lane 3: Steps", exact=True).fill("3")
+    text_is(desktop, "as it is\nthe run before\nsteps=3")
     ran(desktop, "race", 3)
     assert desktop.locator(".together .lane figcaption").all_inner_texts() == [
         "label Ankle boot, steps 6, branch at step 2",

@@ -226,7 +226,7 @@ class RaceDrawing(Drawing[RaceRuns]):
         frame = lane.frames[place]
         calls = CLOCKS["calls"].place([frame], [0.0])[0]
         lines = [
-            f"step {frame.index} of {frame.total}",
+            lane.step_text(place, own=False),
             f"{calls:.0f} of {lane.calls} calls, {lane.seconds[place]:.2f} s",
         ]
         if lane.distance is not None:

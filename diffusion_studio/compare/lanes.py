@@ -65,6 +65,23 @@ class Lane:
         """Whether the run came to its end."""
         return self.frames[-1].index == self.frames[-1].total
 
+    @property
+    def inherited(self) -> int:
+        """The steps that a branch has of the run before."""
+        return 0 if self.recipe.branch is None else self.recipe.branch.at
+
+    def step_text(self, place: int, own: bool = True) -> str:
+        """The step of a kept frame, and how many of a branch's steps are those of the run before. `own` adds
+        how many it makes: those of its path that have less noise than the branch.
+        """
+        frame = self.frames[place]
+        text = f"step {frame.index} of {frame.total}"
+        if not self.inherited:
+            return text
+        made = frame.total - self.inherited
+        of = f" of its {self.recipe.steps}" if made <= self.recipe.steps else " of its own"
+        return f"{text} ({self.inherited} inherited{f', {made}{of}' if own else ''})"
+
     def places(self, clock: str) -> np.ndarray:
         """Where each frame stands on a clock."""
         return places(clock, self.frames, self.seconds)

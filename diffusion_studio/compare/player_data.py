@@ -24,6 +24,10 @@ from .drawing import drawing, evenly_spaced
 from .results import GridRuns, RaceRuns
 
 _FEWEST_TICKS = 12
+INHERITED = (
+    "Inherited are the steps that a branch has of the run before, with their calls. From there on it visits "
+    "those noise levels of its own schedule that have less noise, so it makes only some of its steps."
+)
 _POINTS = 160  # pixels of a cloud
 _WIDTH = 1000  # of the curve's own units
 _SIDE = 16_383  # the most pixels that a side of a WebP has
@@ -97,6 +101,8 @@ def _fits(count: int, width: int, height: int) -> bool:
 def _note(shown: RaceRuns | GridRuns, ticks: int, every: int, packing: Packing) -> str:
     """What is left out, what ended the runs early, and what a grid cost."""
     notes = [*([shown.ended_text] if shown.ended_text else []), *shown.said]
+    if any(lane.inherited for lane in shown.lanes):
+        notes.append(INHERITED)
     asked = len({*range(0, len(shown.ticks), every), len(shown.ticks) - 1})
     if ticks < asked:
         notes.append(f"{ticks} of {asked} ticks are shown here; {packing.thinned}.")
@@ -140,7 +146,7 @@ def _tiles(frame: Frame) -> list[int]:
 def _progress(lane: Any, place: int, drawn: Any) -> str:
     frame = lane.frames[place]
     calls = CLOCKS["calls"].place([frame], [0.0])[0]
-    words = [f"step {frame.index} of {frame.total}", f"{calls:.0f} of {lane.calls} calls"]
+    words = [lane.step_text(place), f"{calls:.0f} of {lane.calls} calls"]
     if isinstance(drawn.shown, RaceRuns):
         words.append(f"{lane.seconds[place]:.2f} s")
     return ", ".join(words)

@@ -142,9 +142,14 @@ def titles(recipes: Sequence[Recipe]) -> tuple[tuple[str, ...], ...]:
     ]
     inner = {name for name in names if any(name.startswith(f"{group} ") for group in names)}
     return tuple(
-        tuple(f"{name} {_setting_text(name, one)}" for name in names if name in one or name not in inner)
-        for one in flat
+        tuple(_title(name, one) for name in names if name in one or name not in inner) for one in flat
     )
+
+
+def _title(name: str, settings: Mapping[str, Any]) -> str:
+    if name == "branch at":
+        return f"branch at step {settings[name]}" if name in settings else "no branch"
+    return f"{name} {_setting_text(name, settings)}"
 
 
 def _setting_text(name: str, settings: Mapping[str, Any]) -> Any:

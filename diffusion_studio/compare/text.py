@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..errors import OptionError
@@ -15,11 +16,14 @@ from . import settings as named
 from .recipes import Axis
 
 AS_IT_IS = "as it is"
+RUN_BEFORE = "the run before"  # of a branch: the run that it continues, whole
+NOT_EDITED = "without the edit"  # of a run from a picture: the same settings from noise
 _PARTS = re.compile(r'(?:[^,"]|"[^"]*")+')  # of a lane: between commas, but for those in quotes
 
 
 def lanes_of(base: Recipe, text: str) -> Iterator[Recipe]:
-    """The recipes of lanes, one on each line: `as it is` for the base, or the settings in which the lane
+    """The recipes of lanes, one on each line: `as it is` for the base, `the run before` for the run that a
+    branch continues, `without the edit` for an edited run from noise, or the settings in which the lane
     differs, such as `sampler=ddpm, steps=20`. A value with a comma stands in quotes.
     """
     for line in text.splitlines():
@@ -28,15 +32,15 @@ def lanes_of(base: Recipe, text: str) -> Iterator[Recipe]:
 
 
 def _lane(base: Recipe, line: str) -> Recipe:
-    if line.casefold() == AS_IT_IS:
-        return base
+    if (whole := _WHOLE.get(line.casefold())) is not None:
+        return whole(base)
     changes = {}
     for part in _PARTS.findall(line):
         name, equals, value = part.partition("=")
         if not equals:
             raise OptionError(
                 "lanes",
-                f"A lane is {AS_IT_IS!r}, or settings with commas between them, such as "
+                f"A lane is {', '.join(map(repr, _WHOLE))}, or settings with commas between them, such as "
                 f"sampler=ddpm, steps=20; got {line[:80]!r}.",
             )
         setting = named.setting_name(name.strip())
@@ -44,8 +48,40 @@ def _lane(base: Recipe, line: str) -> Recipe:
     return named.changed(base, changes)
 
 
+def _run_before(base: Recipe) -> Recipe:
+    if base.branch is None:
+        raise OptionError(
+            "lanes",
+            f"{RUN_BEFORE!r} is the run that a branch continues, and what all runs begin with is no branch. "
+            "Compare a branch, or write the settings in which the lane differs.",
+        )
+    return base.branch.recipe
+
+
+def _not_edited(base: Recipe) -> Recipe:
+    if base.edit is None:
+        raise OptionError(
+            "lanes",
+            f"{NOT_EDITED!r} is for runs from a picture, and what all runs begin with is from noise. Write "
+            "the settings in which the lane differs.",
+        )
+    return replace(base, edit=None)
+
+
+# lanes that are said by words and not by settings
+_WHOLE: dict[str, Callable[[Recipe], Recipe]] = {
+    AS_IT_IS: lambda base: base,
+    RUN_BEFORE: _run_before,
+    NOT_EDITED: _not_edited,
+}
+
+
 def line_of(base: Recipe, lane: Recipe) -> str | None:
     """The line that `lanes_of` reads as this lane; None where no line says it."""
+    if base.branch is not None and lane == base.branch.recipe:
+        return RUN_BEFORE
+    if base.edit is not None and lane == replace(base, edit=None):
+        return NOT_EDITED
     here, there = (json.loads(one.to_json()) for one in (lane, base))
     parts: list[str] = []
     for name in {**there, **here}:

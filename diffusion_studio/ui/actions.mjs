@@ -157,6 +157,12 @@ export const lookUp = (texts, name) => texts[name];
 /** @param {any} one @param {string} lanes @param {string} x @param {string} y */
 export const tryComparison = (one, lanes, x, y) => [one?.lanes ?? lanes, one?.x ?? x, one?.y ?? y];
 
+/** The menus of the lanes with another text. @param {string} text @param {any} value */
+export const withLanes = (text, value) => (value ? { ...value, text } : value);
+
+/** The lanes as their menus have them, as text. @param {any} value */
+export const lanesAsText = (value) => value?.text ?? '';
+
 /** The tab may only now be drawn. */
 export const showComparison = () => {
   const view = find('#compare-view'), { top, bottom } = view.getBoundingClientRect();

@@ -11,11 +11,12 @@ from ..compare.files import formats
 from ..compare.grid import Grid
 from ..compare.race import Race
 from ..compare.recipes import Axis, GridRecipe, RaceRecipe, read
-from ..compare.text import AS_IT_IS, axis_text, line_of
+from ..compare.text import AS_IT_IS, NOT_EDITED, RUN_BEFORE, axis_text, line_of
 from ..diffusion.samplers.labels import sampler_label
 from ..errors import OptionError
 from ..export import FORMATS
 from ..options import name_of
+from ..runs.edits import FromPicture, Inpaint
 from ..runs.recipe import ANY, REGISTRIES, Recipe
 from .generate_tab import MAX_LINK, NO_LINK
 from .picker.picker import Item
@@ -30,18 +31,50 @@ FIRST_AXES = "guidance=1, 2, 4, 8", "sampler=ddim, dpmpp_2m"
 
 def base_sentence(recipe: str) -> str:
     """A sentence on the base recipe, as HTML. A link may bring its words, so it is no Markdown."""
-    base = f"<b>{escape(recipe)}</b>" if recipe else "the settings in the tab <b>Generate</b>"
+    own = "the settings in the tab <b>Generate</b> (with its picture or branch, if there is one)"
+    base = f"<b>{escape(recipe)}</b>" if recipe else own
     return f"<p>All runs begin with {base}.</p>"
 
 
 def short_description(recipe: Recipe) -> str:
     """A recipe in a few words."""
-    asked = next((one for one in (recipe.spell, recipe.prompt, recipe.label) if one), None)
-    words = [recipe.model, *([f"“{asked[:60]}”"] if asked else [])]
+    asked = asked_for(recipe)
+    words = [recipe.model, *([asked] if asked else [])]
     words += [sampler_label(name_of(REGISTRIES["sampler"], recipe.sampler)), f"{recipe.steps} steps"]
     if recipe.guidance != 1:
         words.append(f"guidance {recipe.guidance:g}")
+    if recipe.edit is not None:
+        words.append(f"{recipe.edit.title[:1].lower()}{recipe.edit.title[1:]}")
+    if (branch := recipe.branch) is not None:
+        words.append(f"branched at step {branch.at} of the run of {asked_for(branch.recipe) or 'any'}")
     return ", ".join(words)
+
+
+def asked_for(recipe: Recipe) -> str:
+    """What the pictures are asked to be, in quotes, or nothing."""
+    asked = next((one for one in (recipe.spell, recipe.prompt, recipe.label) if one), None)
+    return f"“{asked[:60]}”" if asked else ""
+
+
+def of_its_own(recipe: Recipe) -> dict[str, str]:
+    """The lanes, by their names, that this recipe alone offers: the run that a branch continues, and the same
+    without the edit. A lane starts from the noise of the others, so a run of other seeds is none.
+    """
+    found = {}
+    branch = recipe.branch
+    if branch is not None and (branch.recipe.seeds, branch.recipe.pictures) == (
+        recipe.seeds,
+        recipe.pictures,
+    ):
+        found["The run that it branched from"] = RUN_BEFORE
+    if isinstance(recipe.edit, (Inpaint, FromPicture)):
+        found["Without the edit"] = NOT_EDITED
+    return found
+
+
+def second_lane(recipe: Recipe) -> str:
+    """The lane that is most interesting beside this recipe."""
+    return next(iter(of_its_own(recipe).values()), other_steps(recipe))
 
 
 def shared_settings(made: Race | Grid) -> str:
@@ -58,10 +91,10 @@ def shared_settings(made: Race | Grid) -> str:
 def summary(made: Race | Grid) -> str:
     """What was made, or how much of it, and why guidance changed nothing."""
     said = made.ended_text or f"{len(made.lanes)} runs of {shared_settings(made)}."
-    return " ".join([said, *idle_guidance(made.recipe)])
+    return " ".join([said, *guidance_remarks(made.recipe)])
 
 
-def idle_guidance(asked: Asked) -> list[str]:
+def guidance_remarks(asked: Asked) -> list[str]:
     """A sentence where runs differ in guidance that changes nothing: it leads towards what is asked for, and
     nothing is. Another one on guidance below 0.
     """
@@ -85,6 +118,28 @@ def other_steps(recipe: Recipe) -> str:
     return f"steps={recipe.steps // 3}" if recipe.steps >= 3 else f"steps={recipe.steps * 4}"
 
 
+def sent_sentence(recipe: Recipe) -> str:
+    """What is said, as HTML, when a run was sent here as lane 1."""
+    second = second_lane(recipe)
+    what = _SECOND.get(second, f"the same but for <b>{second}</b>")
+    no = (
+        " The picture as it was before the edit is no lane: the settings hold its pixels, and not the run "
+        "that drew them."
+        if isinstance(recipe.edit, (Inpaint, FromPicture))
+        else ""
+    )
+    return (
+        f"Your run is lane 1. Lane 2 is {what}. Press <b>Run</b>, or one of the buttons beside <b>Try</b>, "
+        f"or choose for lane 2 what is to differ. Run computes lane 1 once more, like the others.{no}"
+    )
+
+
+_SECOND = {
+    RUN_BEFORE: "<b>the run that it branched from</b>",
+    NOT_EDITED: "<b>the same settings without the edit</b>, from noise",
+}
+
+
 def suggestions(kind: str, base: Recipe | None) -> list[Item]:
     """Buttons that fill the form and run it. With a base its own run is the first lane."""
     if kind == GRID:
@@ -102,6 +157,7 @@ def suggestions(kind: str, base: Recipe | None) -> list[Item]:
     else:
         other = "ddim" if name_of(REGISTRIES["sampler"], base.sampler) == "dpmpp_2m" else "dpmpp_2m"
         changes = {
+            **of_its_own(base),
             "Other steps": other_steps(base),
             "Another sampler": f"sampler={other}",
             "Fresh noise": "sampler=ddpm",

@@ -18,7 +18,6 @@ from ..compare.other_models import with_own_settings
 from ..compare.player_data import shown_value
 from ..compare.race import Race, racing, reference_recipe
 from ..compare.recipes import (
-    MOST_LANES,
     MOST_REFERENCE_STEPS,
     GridRecipe,
     RaceRecipe,
@@ -29,7 +28,7 @@ from ..diffusion.denoiser import RunEnded
 from ..errors import OptionError, StudioError
 from ..export import FORMATS
 from ..files import safe_name
-from ..runs.recipe import REGISTRIES, Recipe
+from ..runs.recipe import Recipe
 from ..studio import Studio
 from .compare_choices import (
     FIRST_AXES,
@@ -42,10 +41,12 @@ from .compare_choices import (
     clock_help,
     form_texts,
     format_choices,
-    idle_guidance,
+    guidance_remarks,
     linkable,
-    other_steps,
+    of_its_own,
     read_compared,
+    second_lane,
+    sent_sentence,
     short_description,
     suggestions,
     summary,
@@ -54,10 +55,11 @@ from .compare_progress import NewestState, ProgressBoard, progress, with_counts
 from .compare_store import KeptRuns
 from .compare_view import compare_view
 from .compute import Compute, duration
-from .controls import RecipeControls, sampler_choices
+from .controls import RecipeControls
 from .export_panel import card_of
 from .generate_tab import AS_LINK, COMPUTE, TICK_SECONDS
 from .handlers import LABELLED, as_html, in_words, inform, sentence, show_errors
+from .lanes import lane_rows, lanes_value
 from .newest import NewestRuns
 from .page_script import call_action
 from .picker.picker import other_items, picker
@@ -153,34 +155,27 @@ class CompareTab:
 
     def _render_lanes(self) -> None:
         with gr.Group() as self.lane_group:
+            gr.HTML(
+                "<b>Lanes</b>: what differs in each run. The curve measures all against the first.",
+                elem_id="compare-lanes-help",
+            )
+            self.rows = lane_rows(FIRST_LANES, self._models(), elem_id="compare-rows")
             self.lanes = gr.Textbox(
                 FIRST_LANES,
-                label="Lanes",
-                lines=3,
+                label="Lanes as text",
+                lines=2,
                 max_lines=6,
-                info="Two to six runs, one on each line. A line names only what differs, as setting=value; "
-                "'as it is' changes nothing. The curve measures the others against the first.",
+                info="One run on each line. Any setting can be written, as setting=value, several with "
+                "commas between them.",
                 elem_id="compare-lanes",
             )
-            with gr.Accordion("Add a lane", open=False, elem_id="compare-add") as self.adding:
-                gr.HTML("Fill in only what is to differ.", elem_id="compare-add-help")
-                self.changes = {
-                    "sampler": gr.Dropdown([("the same", ""), *sampler_choices()], value="", label="Sampler"),
-                    "steps": gr.Textbox("", label="Steps"),
-                    "guidance": gr.Textbox("", label="Guidance"),
-                    "eta": gr.Textbox("", label="eta"),
-                    "spacing": gr.Dropdown(
-                        [("the same", ""), *((name, name) for name in REGISTRIES["spacing"])],
-                        value="",
-                        label="Spacing",
-                    ),
-                    "model": gr.Dropdown(
-                        [("the same", ""), *((card.name, card.name) for card in self.studio.models())],
-                        value="",
-                        label="Model",
-                    ),
-                }
-                self.add = gr.Button("Add lane", elem_id="compare-add-lane")
+
+    def _models(self) -> list[str]:
+        return [card.name for card in self.studio.models()]
+
+    def _rows(self, lanes: str, base: Recipe | None) -> dict[str, Any]:
+        """The value of the lanes' menus, for what all runs begin with."""
+        return lanes_value(lanes, self._models(), () if base is None else of_its_own(base).values())
 
     def _render_axes(self) -> None:
         with gr.Group(visible=False) as self.axis_group:
@@ -221,8 +216,8 @@ class CompareTab:
             self.kind,
             self.tries,
             self.lane_group,
+            self.rows,
             self.lanes,
-            self.adding,
             self.axis_group,
             self.x,
             self.y,
@@ -267,9 +262,7 @@ class CompareTab:
             show_progress="hidden",
             api_visibility="private",
         )
-        self.own.click(
-            self._no_base_updates, self.kind, [self.base, self.begins, self.own, self.tries], **quick
-        )
+        self.own.click(self._no_base_updates, [self.kind, self.lanes], self._of_base(), **quick)
         self.tries.input(
             None,
             [self.tries, self.lanes, self.x, self.y],
@@ -277,13 +270,8 @@ class CompareTab:
             js=call_action("tryComparison"),
             **quick,
         ).then(None, js=call_action("runComparison"), queue=False, api_visibility="private")
-        self.add.click(
-            _add_lane,
-            [self.lanes, *self.changes.values()],
-            [self.lanes, *self.changes.values()],
-            show_progress="hidden",
-            api_visibility="private",
-        )
+        self.rows.input(None, self.rows, self.lanes, js=call_action("lanesAsText"), **quick)
+        self.lanes.change(None, [self.lanes, self.rows], self.rows, js=call_action("withLanes"), **quick)
         gr.on(
             [self.reference.input, self.reference_steps.input],
             self._reference_updates,
@@ -423,12 +411,17 @@ class CompareTab:
         self._kept.put(visitor, kind, moved)
         return {self.view: {**value, "moved": True}, self.link: linkable(moved.recipe)}
 
-    def _no_base_updates(self, kind: str) -> list[Any]:
+    def _of_base(self) -> list[Any]:
+        """What `_no_base_updates` sets."""
+        return [self.base, self.begins, self.own, self.tries, self.rows]
+
+    def _no_base_updates(self, kind: str, lanes: str) -> list[Any]:
         return [
             "",
             base_sentence(""),
             gr.update(visible=False),
             other_items(suggestions(kind, None), **TRIES),
+            self._rows(lanes, None),
         ]
 
     def _form_updates(
@@ -448,7 +441,12 @@ class CompareTab:
                 "left as it was.",
             )
         lines = [str(one) for one in texts]
-        fields = {self.lanes: "\n".join(lines)} if kind == RACE else {self.x: lines[0], self.y: lines[1]}
+        text = "\n".join(lines)
+        fields = (
+            {self.lanes: text, self.rows: self._rows(text, base)}
+            if kind == RACE
+            else {self.x: lines[0], self.y: lines[1]}
+        )
         reference = asked.reference if isinstance(asked, RaceRecipe) else 0
         return {
             **found,
@@ -518,13 +516,8 @@ class CompareTab:
         @show_errors
         def send(value: object, request: gr.Request) -> dict[Any, Any]:
             base = recipe_of(value, request)
-            second = other_steps(base)
-            asked = RaceRecipe(tuple(lanes_of(base, f"{AS_IT_IS}\n{second}")))
-            status = (
-                f"Your run is lane 1. Lane 2 is the same but for <b>{second}</b>. Press <b>Run</b>, or one "
-                "of the buttons beside <b>Try</b>, or write into lane 2 what is to differ. Run computes lane "
-                "1 once more, like the others."
-            )
+            asked = RaceRecipe(tuple(lanes_of(base, f"{AS_IT_IS}\n{second_lane(base)}")))
+            status = sent_sentence(base)
             return {
                 **self._form_updates(asked, request.session_hash or "", status, sent=True),
                 self.tries: other_items(suggestions(RACE, base), **TRIES),
@@ -539,13 +532,13 @@ class CompareTab:
         @show_errors
         def ask(text: str, request: gr.Request) -> dict[Any, Any]:
             given = json.loads(text or "{}")
-            kind = RACE if "lanes" in given else GRID
+            kind, lanes = RACE if "lanes" in given else GRID, given.get("lanes", FIRST_LANES)
             return {
                 **self._form_of(kind, "", "log-snr", "gif"),
                 **self._view_updates(kind, request.session_hash or "", OLD_FORM),
-                **dict(zip((self.base, self.begins, self.own, self.tries), self._no_base_updates(kind))),
+                **dict(zip(self._of_base(), self._no_base_updates(kind, lanes))),
                 self.kind: kind,
-                self.lanes: given.get("lanes", FIRST_LANES),
+                self.lanes: lanes,
                 self.x: given.get("x", FIRST_AXES[0]),
                 self.y: given.get("y", ""),
                 tabs: gr.Tabs(selected="compare"),
@@ -696,7 +689,7 @@ class CompareTab:
         if isinstance(asked, RaceRecipe) and asked.reference_to_run:
             exact = reference_recipe(self.studio, asked.lanes[0], asked.reference_to_run)
             parts.append(f"Then the reference: {self._cost([exact])}")
-        return " ".join([". ".join(parts) + ".", *idle_guidance(asked)])
+        return " ".join([". ".join(parts) + ".", *guidance_remarks(asked)])
 
     def _cost(self, recipes: Sequence[Recipe]) -> str:
         """The network calls of runs, and the seconds that they take where that is known."""
@@ -783,21 +776,6 @@ def _updates(view: Any = None, status: str | None = None, stop: bool | None = No
 def _to_int(number: Any) -> Any:
     """A number field's value as a whole number where it is one."""
     return int(number) if isinstance(number, float) and number.is_integer() else number
-
-
-@show_errors
-def _add_lane(lanes: str, *values: str) -> list[str]:
-    """The lanes with one more of what was chosen, and the choices as they began."""
-    if (count := sum(bool(line.strip()) for line in lanes.splitlines())) >= MOST_LANES:
-        raise OptionError(
-            "lanes", f"A race has at most {MOST_LANES} lanes, and there are {count}. Delete a line first."
-        )
-    names = ("sampler", "steps", "guidance", "eta", "spacing", "model")
-    chosen = [
-        f"{name}={str(value).strip()}" for name, value in zip(names, values) if str(value or "").strip()
-    ]
-    line = ", ".join(chosen) or AS_IT_IS
-    return ["\n".join([*lanes.rstrip().splitlines(), line]), *[""] * len(names)]
 
 
 def _read_link(request: gr.Request) -> Any:

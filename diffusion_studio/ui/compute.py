@@ -38,9 +38,8 @@ LOOK_SECONDS, LONGEST_LOOK = 0.5, 4.0  # between two Progress, and two looks at 
 PATIENCE_SECONDS, PATIENCE_SHARE = 0.02, 0.2
 BACK_SECONDS = 0.05  # a run that has not asked again for so long after its last call is not waited for
 IDLE_SECONDS = 60.0  # then the thread ends, until the next call
-NICER = (
-    5  # by how much the thread stands behind those that answer the page; `tests/benchmarks/answer_time.py`
-)
+# by how much the thread stands behind those that answer the page; `tests/benchmarks/answer_time.py`
+NICER = 5
 _END: Any = object()
 
 

@@ -18,6 +18,7 @@ from ..imaging.fitting import FITS
 from ..imaging.picture import Picture
 from ..options import fields_of, idle_names, name_of
 from ..runs.applicability import idle_options, unusable
+from ..runs.branch import Branch
 from ..runs.edits import EDITS, ONE_SEED, Edit, FromPicture, Inpaint, Travel, pictures_of
 from ..runs.recipe import ANY, NO_EDIT, Recipe
 from ..studio import ModelCard, Studio
@@ -291,22 +292,26 @@ class EditControls:
             if branch is None
             else json.dumps({"recipe": json.loads(branch.recipe.to_json()), "at": branch.at})
         )
-        notice_text = (
-            ""
-            if branch is None
-            else (
-                f"<b>Continues from step {branch.at}</b> of {_named(branch.recipe)}: what you change "
-                "now counts from there on. Press Generate."
-            )
-        )
         return {
             **found,
             self.kind: gr.update(choices=_kinds(card, kind), value=kind),
             self.section: gr.update(open=edit is not None),
             self.branch: text,
-            self.notice: gr.update(value=notice_text, visible=branch is not None),
+            self.notice: gr.update(value=_notice(branch), visible=branch is not None),
             self.back: gr.update(visible=branch is not None),
         }
+
+    def no_branch(self) -> dict[Any, Any]:
+        """Updates that end the branch, where a run begins otherwise: from a picture."""
+        return {
+            self.branch: "",
+            self.notice: gr.update(value="", visible=False),
+            self.back: gr.update(visible=False),
+        }
+
+    def branch_ran(self, recipe: Recipe) -> Any:
+        """An update of the branch's line, as its run begins: what the next press of Generate does."""
+        return gr.skip() if recipe.branch is None else gr.update(value=_notice(recipe.branch, ran=True))
 
     def whole(self, branch: str) -> Recipe:
         """The recipe that is continued, for the way back."""
@@ -472,6 +477,16 @@ def _kinds(card: ModelCard, chosen: str = NO_EDIT) -> list[tuple[str, str]]:
 
 def _labels(card: ModelCard) -> list[tuple[str, str]]:
     return [(ANY, ""), *((label, label) for label in card.conditions)]
+
+
+def _notice(branch: Branch | None, ran: bool = False) -> str:
+    """What Generate does with a branch, as HTML; `ran` says that the branch was run already."""
+    if branch is None:
+        return ""
+    of = f"from step {branch.at}</b> of {_named(branch.recipe)}"
+    if ran:
+        return f"<b>Generate branches again {of}, with what you change."
+    return f"<b>Continues {of}: what you change now counts from there on. Press Generate."
 
 
 def _named(recipe: Recipe) -> str:

@@ -141,7 +141,7 @@ class GenerateTab:
         started = begun.then(
             self._generate,
             inputs | self.budget.inputs() | {self.press},
-            [self.player, self.link, self.command],
+            [self.player, self.settings.editing.notice, self.link, self.command],
             concurrency_id=COMPUTE,
             concurrency_limit=None,
             show_progress="hidden",
@@ -202,7 +202,10 @@ class GenerateTab:
         editing.use.click(
             self._use,
             [self.player, editing.kind],
-            [editing.pictures["picture"], editing.kind, editing.section, editing.taken],
+            [
+                *(editing.pictures["picture"], editing.kind, editing.section, editing.taken),
+                *(editing.branch, editing.notice, editing.back),
+            ],
             js=call_action("withPictureToEdit"),
             show_progress="hidden",
             trigger_mode="always_last",
@@ -265,9 +268,11 @@ class GenerateTab:
             self.waiting.leave(press.name)
         self.budget.forget(visitor)
 
-    @always_answers(3)
+    @always_answers(4)
     def _generate(self, values: dict[Any, Any], request: gr.Request) -> Iterator[Sequence[Any]]:
-        """Ticks of the run, with the link and the command of its settings beside the first."""
+        """Ticks of the run, with the branch's line, the link and the command of its settings beside the
+        first.
+        """
         if values[self.press] == REFUSED:
             self._refuse(values)
         visitor = request.session_hash or ""
@@ -308,7 +313,7 @@ class GenerateTab:
         settings, film, shared = (
             flat_settings(recipe),
             isinstance(recipe.edit, FILMS),
-            self._shared(recipe),
+            [self.settings.editing.branch_ran(recipe), *self._shared(recipe)],
         )
         shown: dict[str, Any] | None = None
         recorded = self.runs.record(run, frames if self.gpu is None else self.gpu(recipe))
@@ -349,9 +354,9 @@ class GenerateTab:
         return self.settings.show(run.recipe.continued(frame.index))
 
     @show_errors
-    def _use(self, value: object, kind: str) -> tuple[Any, ...]:
-        """The picture that the player shows enlarged, or else the first, as the one to edit, and which one
-        that is.
+    def _use(self, value: object, kind: str) -> dict[Any, Any]:
+        """Updates that put the picture that the player shows enlarged, or else the first, where it is edited.
+        A branch ends: an edited run starts from the picture, and not from a state of a run.
         """
         run, _ = self.runs.shown(value, "edit")
         if run.frames[-1].of_points:
@@ -372,7 +377,14 @@ class GenerateTab:
             "run": value["run"] if isinstance(value, dict) else None,
         }
         section = gr.skip() if wanted in ON_STAGE else gr.update(open=True)
-        return to_pil(images[number]), wanted, section, taken
+        editing = self.settings.editing
+        return {
+            editing.pictures["picture"]: to_pil(images[number]),
+            editing.kind: wanted,
+            editing.section: section,
+            editing.taken: taken,
+            **editing.no_branch(),
+        }
 
     @show_errors
     def _open_history_run(self, value: object) -> dict[Any, Any]:
@@ -384,7 +396,10 @@ class GenerateTab:
             settings, film = flat_settings(run.recipe), isinstance(run.recipe.edit, FILMS)
             shown = tick(given["run"], place, place, last, settings, film)
             shown["stopped"] = not shown["done"]
-            return {**self._restored_updates(run.recipe), self.player: shown}
+            found = self._restored_updates(run.recipe)
+            if run.recipe.branch is not None:
+                found[self.settings.editing.notice] = self.settings.editing.branch_ran(run.recipe)
+            return {**found, self.player: shown}
         if not isinstance(text, str):
             raise OptionError(
                 "recipe",

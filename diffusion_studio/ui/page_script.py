@@ -42,6 +42,7 @@ COMPONENTS = {
         ("history/entries.mjs", "history/history.js"), "history/history.css", "history/history.html"
     ),
     "inside": Files(("inside_panel.js",)),
+    "lanes": Files(("lanes/lane_text.mjs", "lanes/lanes.js"), "lanes/lanes.css", "lanes/lanes.html"),
     "lazy": Files(("lazy.js",), None, "lazy.html"),
     "pad": Files(("pad/pad.js",), "pad/pad.css", "pad/pad.html"),
     "painter": Files(

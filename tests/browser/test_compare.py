@@ -170,15 +170,82 @@ def choose_kind(page, kind: str) -> None:
         page.check(f"#compare-kind input[value={kind}]")
 
 
-def test_a_lane_is_added(desktop):
-    desktop.get_by_role("tab", name="Compare").click()
-    desktop.click("#compare-add > button")
-    desktop.locator("#compare-add").get_by_label("Steps", exact=True).fill("7")
+def text_is(page, wanted: str) -> None:
+    page.wait_for_function(
+        "text => document.querySelector('#compare-lanes textarea').value === text", arg=wanted
+    )
+
+
+def test_lanes_are_chosen_from_menus(page):
+    """What is chosen stands in the text, and what is written stands in the menus."""
+    open_tab(page, "Compare")
+    rows = page.locator("#compare-rows .lane-row")
+    rows.nth(2).wait_for()
+    assert rows.count() == 3 and rows.first.locator("select").nth(1).input_value() == "ddim"
+    page.get_by_role("button", name="Take lane 3 out").click()
+    page.get_by_label("Lane 1: what differs").first.select_option("as it is")
+    page.get_by_label("Lane 2: Sampler", exact=True).select_option(label="Heun")
+    page.get_by_role("button", name="Lane 2: without this setting").click()
+    text_is(page, "as it is\nsampler=heun")
+    page.get_by_role("button", name="Add a lane").click()
+    page.get_by_label("Lane 3: Steps", exact=True).fill("7")
+    page.get_by_role("button", name="Lane 3: one more setting that differs").click()
+    page.get_by_label("Lane 3: what differs").last.select_option("prompt")
+    page.get_by_label("Lane 3: Prompt", exact=True).fill("an orc, red")
+    text_is(page, 'as it is\nsampler=heun\nsteps=7, prompt="an orc, red"')
+    page.fill("#compare-lanes textarea", "as it is\nclip_range=2")
+    page.wait_for_function("document.querySelectorAll('#compare-rows .lane-row').length === 2")
+    assert page.get_by_label("Lane 2: what differs").input_value() == "clip_range"
+    assert page.get_by_label("Lane 2: clip_range", exact=True).input_value() == "2"
+    assert page.get_by_role("button", name="Take lane").count() == 0  # two are the fewest
+    page.check("#compare-clock input[value=seconds]")
+    page.wait_for_selector("#compare-clock-help:has-text('computing time')", timeout=BOUND)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert axe(page) == []
+
+
+def test_a_branch_is_compared_with_the_run_that_it_branched_from(desktop):
+    choose_model(desktop, "fashion-mnist")
+    run(desktop, steps=6, count=1)
+    desktop.evaluate(
+        "() => { const s = document.querySelector('#player .scrub'); s.value = 2;"
+        "s.dispatchEvent(new Event('input')); }"
+    )
+    desktop.wait_for_function("document.querySelector('#player .player').dataset.shown === '2'")
     with answered(desktop):
-        desktop.click("#compare-add-lane")
-    assert desktop.input_value("#compare-lanes textarea").splitlines()[-1] == "steps=7"
-    desktop.check("#compare-clock input[value=seconds]")
-    desktop.wait_for_selector("#compare-clock-help:has-text('computing time')", timeout=BOUND)
+        desktop.click("#player .branch")
+    desktop.click("#label-chips [data-name='Ankle boot']")
+    run(desktop)
+    desktop.click("#player .compare")
+    desktop.wait_for_selector("#compare-begins:has-text('branched at step 2 of the run of “Sneaker”')")
+    text_is(desktop, "as it is\nthe run before")
+    lane = desktop.get_by_label("Lane 2: what differs")
+    assert lane.locator("option:checked").inner_text() == "the run that it branched from"
+    first = desktop.locator("#compare-tries button").first
+    assert first.inner_text() == "The run that it branched from"
+    assert "the run that it branched from" in desktop.inner_text("#compare-status")
+    desktop.get_by_role("button", name="Add a lane").click()
+    desktop.get_by_label("Lane 3: Steps", exact=True).fill("3")
+    text_is(desktop, "as it is\nthe run before\nsteps=3")
+    ran(desktop, "race", 3)
+    assert desktop.locator(".together .lane figcaption").all_inner_texts() == [
+        "label Ankle boot, steps 6, branch at step 2",
+        "label Sneaker, steps 6, no branch",
+        "label Ankle boot, steps 3, branch at step 2",
+    ]
+    said = desktop.locator(".together .said").all_inner_texts()
+    assert said[0].startswith("step 6 of 6 (2 inherited, 4 of its 6), 6 of 6 calls")
+    assert said[1].startswith("step 6 of 6, ")
+    assert re.match(r"step (\d) of \1 \(2 inherited, \d of its 3\)", said[2])
+    assert "Inherited are the steps that a branch has of the run before" in desktop.inner_text(
+        ".together .note"
+    )
+    with answered(desktop):
+        desktop.click("#compare-own")
+    desktop.wait_for_function(
+        "![...document.querySelectorAll('#compare-rows option')].some((o) => o.value === 'the run before'"
+        " && o.textContent !== o.value)"
+    )
 
 
 def test_lanes_may_have_another_model(desktop):
@@ -247,9 +314,6 @@ def test_the_run_of_the_player_is_sent_as_the_first_lane(page):
     page.wait_for_selector("#compare-begins:has-text('6 steps')", timeout=BOUND)
     assert page.input_value("#compare-lanes textarea") == "as it is\nsteps=2"
     assert "Your run is lane 1" in page.inner_text("#compare-status")
-    page.click("#compare-add > button")
-    with answered(page):
-        page.click("#compare-add-lane")
     page.fill("#compare-lanes textarea", "as it is\nsteps=3")
     ran(page, "race", 2)
     titles = page.locator(".together .lane figcaption").all_inner_texts()

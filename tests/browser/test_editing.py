@@ -194,11 +194,50 @@ def test_branching_goes_on_from_the_shown_step_and_back(desktop, tmp_path):
     assert (recipe.label, recipe.branch.at, recipe.branch.recipe.label) == ("Ankle boot", 3, "Sneaker")
     to_step(desktop, 3)
     assert np.array_equal(pixels(desktop, "x"), at_the_branch)
+    assert "Here it branches from the run before." in desktop.inner_text("#player .say")
     to_step(desktop, 1)
     assert desktop.inner_text(".readout .part") == "before the branch"
+    assert desktop.inner_text("#player .say").endswith("the run before the branch, which is at step 3.")
+    to_step(desktop, 6)
+    assert desktop.inner_text("#player .say") == (
+        "Done: “Ankle boot” after 6 steps. The first 3 are those of the run before. "
+        "The network was asked 6 times, 3 of them there."
+    )
+    mark = desktop.locator("#player .branched")
+    assert mark.is_visible() and mark.evaluate("one => one.style.left") == "50%"
+    desktop.wait_for_selector("#branch-notice >> text=Generate branches again from step 3")
+    fits = "document.documentElement.scrollHeight <= innerHeight"
+    assert desktop.evaluate(fits)
+    desktop.set_viewport_size({"width": 1920, "height": 1080})
+    desktop.wait_for_function(fits)
     desktop.click("#branch-back")
     desktop.wait_for_selector("#label-chips [data-name=Sneaker][aria-pressed=true]")
     desktop.locator("#branch-notice").wait_for(state="hidden")
+
+
+def test_editing_a_picture_of_a_branch_ends_the_branch(desktop, tmp_path):
+    """An edited run starts from the picture; the line of the branch would say otherwise."""
+    choose_model(desktop, "fashion-mnist")
+    run(desktop, steps=6, count=1)
+    to_step(desktop, 3)
+    with answered(desktop):
+        desktop.click("#player .branch")
+    desktop.click("#label-chips [data-name='Ankle boot']")
+    run(desktop)
+    with answered(desktop):
+        desktop.click("#player .edit")
+    desktop.wait_for_selector("#edit-canvas .painter[data-mode=paint]")
+    paint(desktop, 0.3, 0.3, 0.7, 0.3)
+    run(desktop)
+    desktop.locator("#branch-notice").wait_for(state="hidden")
+    assert "Runs draw the painted part" in desktop.inner_text("#edit-canvas .ask")
+    assert "the run before" not in desktop.inner_text("#player .say")
+    assert desktop.locator("#player .branched").is_hidden()
+    recipe = ds.Recipe.from_file(export(desktop, "png", tmp_path))
+    assert recipe.branch is None and isinstance(recipe.edit, ds.EDITS["inpaint"])
+    # out of the history the branch says that it has run
+    desktop.locator("#history .show").nth(1).click()
+    desktop.wait_for_selector("#branch-notice >> text=Generate branches again from step 3")
 
 
 def test_a_films_pictures_are_exported_one_by_one(desktop, tmp_path):

@@ -13,6 +13,7 @@ import diffusion_studio as ds
 from diffusion_studio.compare import lanes
 from diffusion_studio.compare.divergence import Base, rising_only, rms
 from diffusion_studio.compare.lanes import Stopwatch
+from diffusion_studio.compare.player_data import INHERITED, shown_value
 from diffusion_studio.compare.race import race, racing, reference_recipe, run_to_end
 from diffusion_studio.compare.recipes import RaceRecipe, fingerprint, read
 from diffusion_studio.compare.results import titles
@@ -64,6 +65,29 @@ def test_each_lane_is_the_run_of_its_recipe(studio, recipe):
     starts = [lane.frames[0].x for lane in made.lanes]
     np.testing.assert_array_equal(starts[0], starts[1])
     np.testing.assert_array_equal(starts[0], starts[2])
+
+
+def test_a_branch_says_which_steps_it_inherits(studio, recipe):
+    branch = recipe.continued(2, label="Cat")
+    made = race([branch, recipe, {"steps": 3}], studio=studio)
+    own = [lane.frames[-1].total - 2 for lane in made.lanes]
+    assert own[0] == 4 and own[2] < 3  # of the 3 levels of the short path
+    last = [lane.step_text(len(lane.frames) - 1) for lane in made.lanes]
+    assert last == [
+        "step 6 of 6 (2 inherited, 4 of its 6)",
+        "step 6 of 6",
+        f"step {2 + own[2]} of {2 + own[2]} (2 inherited, {own[2]} of its 3)",
+    ]
+    assert made.lanes[0].step_text(1, own=False) == "step 1 of 6 (2 inherited)"
+    assert made.titles[:2] == (
+        ("label Cat", "steps 6", "branch at step 2"),
+        ("label Dog", "steps 6", "no branch"),
+    )
+    np.testing.assert_array_equal(made.lanes[0].frames[2].x, made.lanes[1].frames[2].x)
+    value = shown_value(made)
+    assert value["runs"][0]["said"][-1].startswith("step 6 of 6 (2 inherited, 4 of its 6), 6 of 6 calls")
+    assert value["note"] == INHERITED
+    assert shown_value(race([recipe, {"steps": 3}], studio=studio))["note"] == ""
 
 
 def test_lanes_finish_where_they_finish(studio, recipe):

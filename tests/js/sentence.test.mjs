@@ -40,6 +40,29 @@ test('a sentence claims no more than the numbers say', () => {
   assert.equal(state({ last: true, logSnr: null, total: 1, calls: 1 }), 'Done: “Bag” after 1 step. The network was asked once.');
 });
 
+test('a branch says which steps are those of the run before', () => {
+  const branch = (given) => state({ branch: 6, way: { share: 0.8, gain: 0.05 }, ...given });
+  assert.equal(branch({ index: 25, last: true, logSnr: null, calls: 25, before: 6 }),
+    'Done: “Bag” after 25 steps. The first 6 are those of the run before. The network was asked 25 times, 6 of them there.');
+  assert.equal(branch({ branch: 1, index: 25, last: true, logSnr: null, calls: 25 }),
+    'Done: “Bag” after 25 steps. The first is that of the run before. The network was asked 25 times.');
+  // the run before may have been asked for something else
+  assert.equal(branch({ index: 5 }),
+    '50 % noise. The network already sees most of the picture; this step changes its guess a little. This is still the run before the branch, which is at step 6.');
+  assert.match(branch({ index: 6 }), /sees most of “Bag”.* Here it branches from the run before\.$/);
+  assert.doesNotMatch(branch({ index: 7 }), /before/);
+  // from pure noise there is nothing that was before
+  assert.equal(branch({ branch: 0, index: 25, last: true, logSnr: null, calls: 25, before: 0 }), 'Done: “Bag” after 25 steps. The network was asked 25 times.');
+});
+
+test('the branching point on the timeline, and the calls until then', () => {
+  const meta = [0, 2, 4, 6, 8].map((index) => ({ index, calls: index + 1 }));
+  assert.equal(logic.branchShare(meta, 4, 4), 0.5);
+  assert.equal(logic.branchShare(meta, 4, 5), 0.75);     // every second state is kept
+  assert.deepEqual([logic.branchShare(meta, 4, null), logic.branchShare(meta.slice(0, 2), 4, 4), logic.branchShare([undefined, meta[1]], 4, 2)], [null, null, 0.25]);
+  assert.deepEqual([logic.callsBefore(meta, 4), logic.callsBefore(meta, 5), logic.callsBefore(meta, null)], [4, null, null]);
+});
+
 test('what is not known is not claimed', () => {
   const while_it_runs = state({ finished: false, last: true });
   assert.equal(while_it_runs, '50 % noise. Noise and picture weigh about the same now.');

@@ -14,28 +14,42 @@ from PIL import Image
 import diffusion_studio as ds
 from diffusion_studio.compare.player_data import IN_APP, shown_value
 from diffusion_studio.compare.recipes import Axis, GridRecipe, RaceRecipe, fingerprint
-from diffusion_studio.compare.text import AS_IT_IS, axis_of, axis_text, lanes_of, line_of
+from diffusion_studio.compare.text import (
+    AS_IT_IS,
+    NOT_EDITED,
+    RUN_BEFORE,
+    axis_of,
+    axis_text,
+    lanes_of,
+    line_of,
+)
 from diffusion_studio.diffusion.schedule import CLEAN
 from diffusion_studio.errors import OptionError
 from diffusion_studio.imaging.frame import Frame
+from diffusion_studio.imaging.picture import Picture
+from diffusion_studio.runs.edits import FromPicture
 from diffusion_studio.ui.compare_choices import (
     FIRST_LANES,
     GRID,
     RACE,
     base_sentence,
     format_choices,
-    idle_guidance,
+    guidance_remarks,
     linkable,
+    of_its_own,
+    second_lane,
+    sent_sentence,
     short_description,
     suggestions,
     summary,
 )
 from diffusion_studio.ui.compare_progress import NewestState, ProgressBoard, ProgressText, progress
 from diffusion_studio.ui.compare_store import KeptRuns
-from diffusion_studio.ui.compare_tab import TRIES, CompareTab, _add_lane
+from diffusion_studio.ui.compare_tab import TRIES, CompareTab
 from diffusion_studio.ui.compare_view.view import EXAMPLE
 from diffusion_studio.ui.compute import Compute
 from diffusion_studio.ui.controls import RecipeControls
+from diffusion_studio.ui.lanes import lanes_value
 from diffusion_studio.ui.picker.picker import other_items
 from diffusion_studio.ui.price import Prices
 
@@ -54,7 +68,9 @@ def test_lanes_as_they_are_written(studio):
     found = list(lanes_of(base, '\nAs it is\n eta=0.5 ,steps = 3\nprompt="a, b", label=Cat\n'))
     assert found[0] == base and (found[1].sampler.eta, found[1].steps) == (0.5, 3)
     assert (found[2].prompt, found[2].label) == ("a, b", "Cat")
-    with pytest.raises(OptionError, match="A lane is 'as it is', or settings") as wrong:
+    with pytest.raises(
+        OptionError, match="A lane is 'as it is', 'the run before', 'without the edit', or"
+    ) as wrong:
         list(lanes_of(base, "faster"))
     assert wrong.value.field == "lanes"
     with pytest.raises(OptionError, match="no setting 'stepps'"):
@@ -141,14 +157,51 @@ def test_the_example_is_what_the_page_shows():
     assert not (ends[0] == ends[1]).all() and not (ends[0] == ends[2]).all()
 
 
-def test_a_lane_is_added(studio):
-    assert _add_lane("a\n", "ddpm", "20", " ", None, "karras", "") == [
-        "a\nsampler=ddpm, steps=20, spacing=karras",
-        *[""] * 6,
-    ]
-    assert _add_lane("a", *[""] * 6)[0] == f"a\n{AS_IT_IS}"
-    with pytest.raises(gr.Error, match="at most 6 lanes, and there are 6"):
-        _add_lane("a\nb\nc\n\nd\ne\nf", *[""] * 6)
+def test_the_menus_offer_what_a_lane_can_have(studio):
+    """Each value that the menus begin with is one that the lane's setting takes."""
+    base = studio.recipe("tiny", label="Dog")
+    value = lanes_value(FIRST_LANES, ["tiny"])
+    assert value["text"] == FIRST_LANES and [one for one, _ in value["words"]] == [AS_IT_IS]
+    assert {one["name"] for one in value["settings"]} >= {"sampler", "steps", "guidance", "model", "prompt"}
+    for one in value["settings"]:
+        for first in [name for name, _ in one.get("choices", ())] or [one.get("first", "Cat")]:
+            sampler = {"eta": "sampler=ddim, "}.get(one["name"], "")
+            assert len(list(lanes_of(base, f"{sampler}{one['name']}={first}"))) == 1
+    assert [one for one, _ in lanes_value("", [], [RUN_BEFORE])["words"]] == [AS_IT_IS, RUN_BEFORE]
+
+
+def test_a_branch_is_compared_with_the_run_before(studio):
+    before = studio.recipe("tiny", label="Cat", steps=6)
+    branch = before.continued(2, label="Dog")
+    assert list(lanes_of(branch, "as it is\nThe run before")) == [branch, before]
+    assert line_of(branch, before) == RUN_BEFORE
+    race = RaceRecipe((branch, before))
+    assert RaceRecipe.from_json(linkable(race)) == race
+    first = suggestions(RACE, branch)[0]
+    assert (first["title"], first["value"]) == (
+        "The run that it branched from",
+        {"lanes": f"{AS_IT_IS}\n{RUN_BEFORE}"},
+    )
+    assert second_lane(branch) == RUN_BEFORE and "the run that it branched from" in sent_sentence(branch)
+    assert short_description(branch).endswith("branched at step 2 of the run of “Cat”")
+    # other noise is none of the race's
+    one = studio.recipe("tiny", seeds=(0,), steps=6)
+    assert RUN_BEFORE not in of_its_own(one.continued(2, seeds=(5, 6))).values()
+    with pytest.raises(OptionError, match="what all runs begin with is no branch") as wrong:
+        list(lanes_of(before, "the run before"))
+    assert wrong.value.field == "lanes"
+
+
+def test_an_edited_run_is_compared_with_the_same_from_noise(studio):
+    picture = Picture(np.zeros((8, 8, 3), np.uint8))
+    edited = dataclasses.replace(studio.recipe("tiny", steps=6), edit=FromPicture(picture, strength=0.5))
+    assert list(lanes_of(edited, "without the edit")) == [dataclasses.replace(edited, edit=None)]
+    assert suggestions(RACE, edited)[0]["value"]["lanes"] == f"{AS_IT_IS}\n{NOT_EDITED}"
+    assert line_of(edited, dataclasses.replace(edited, edit=None)) == NOT_EDITED
+    assert "the settings hold its pixels, and not the run that drew them" in sent_sentence(edited)
+    assert FromPicture.title.lower() in short_description(edited).lower()
+    with pytest.raises(OptionError, match="what all runs begin with is from noise"):
+        list(lanes_of(studio.recipe("tiny"), "without the edit"))
 
 
 def test_the_status_says_how_far_the_runs_are(studio):
@@ -177,7 +230,7 @@ def test_guidance_of_runs_that_ask_for_nothing_is_named(studio):
         GridRecipe(studio.recipe("tiny", steps=2), Axis("guidance", (1.0, 3.0)), Axis("label", ("Dog",))),
         GridRecipe(studio.recipe("tiny", steps=2), Axis("steps", (1, 2))),
     ):
-        assert idle_guidance(other) == []
+        assert guidance_remarks(other) == []
 
 
 def test_a_page_asks_how_far_a_run_is():
@@ -347,5 +400,5 @@ def test_a_start_says_what_goes_first(studio):
 def test_guidance_below_0_is_explained(studio):
     recipe = studio.recipe("tiny", label="Dog", steps=4)
     away = RaceRecipe((recipe, dataclasses.replace(recipe, guidance=-5.0)))
-    [said] = idle_guidance(away)
+    [said] = guidance_remarks(away)
     assert said.startswith("Guidance below 0 leads away")

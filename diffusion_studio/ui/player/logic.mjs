@@ -197,24 +197,55 @@ export const noteText = (tick) => [tick?.trained ? `The network had ${counted(ti
 
 /**
  * One sentence or two about the shown state, in a learner's words. Each claim follows from the numbers given.
+ * Of a branch, `branch` is the state at which it leaves the run before, and `before` the network calls made until then.
  * @param {{logSnr: number | null, first: boolean, last: boolean, finished: boolean, part: string, asked: string, total: number, calls: number, points?: boolean,
- *          way: {share: number, gain: number | null} | null, moved?: number | null, early?: boolean}} state
+ *          index?: number, branch?: number | null, before?: number | null, way: {share: number, gain: number | null} | null, moved?: number | null, early?: boolean}} state
  * `moved`: how far the guess moved in a step, as a share of the range of its values; `early`: the network's training was stopped
  */
-export const sentence = ({ logSnr, first, last, finished, part, asked, total, calls, way, points = false, moved = null, early = false }) => {
-  const noise = upper(`${percentText(noiseShare(logSnr))} noise.`), steps = `${total} step${total === 1 ? '' : 's'}`;
-  if (part === 'into noise') return `${noise} This is the way up: noise is put back into the ${points ? 'shape' : 'picture'}, step by step.`;
-  if (last && finished && early) return `This is what an unfinished network makes of noise in ${steps}.`;
-  if (last && finished) return `Done: ${asked} after ${steps}. The network was asked ${calls === 1 ? 'once' : `${calls} times`}.`;
-  if (first && noiseShare(logSnr) > 0.97) return `${noise} Every run starts like this; the network's first guess is beside it.`;
-  if (!way) return `${noise} ${meanwhile(noiseShare(logSnr), moved, points ? 'shape' : 'picture')}`;
-  const seen = way.share < STARTED ? `The network's guess is still far from ${asked} as it ends`
-    : way.share < SEEN ? `${upper(asked)} begins to show in the network's guess`
-    : way.share < DECIDED ? `The network already sees most of ${asked}` : `The network has all but decided ${asked}`;
+export const sentence = ({ logSnr, first, last, finished, part, asked, total, calls, way, points = false, index = 0, branch = null, before = null, moved = null, early = false }) => {
+  const noise = upper(`${percentText(noiseShare(logSnr))} noise.`), what = points ? 'shape' : 'picture';
+  if (part === 'into noise') return `${noise} This is the way up: noise is put back into the ${what}, step by step.`;
+  if (last && finished && early) return `This is what an unfinished network makes of noise in ${stepsText(total)}.`;
+  if (last && finished) return doneText({ asked, total, calls, branch, before });
+  const where = branch === null || index > branch ? '' : index < branch ? ` This is still the run before the branch, which is at step ${branch}.` : ' Here it branches from the run before.';
+  if (first && noiseShare(logSnr) > 0.97) return `${noise} Every run starts like this; the network's first guess is beside it.${where}`;
+  if (!way) return `${noise} ${meanwhile(noiseShare(logSnr), moved, what)}${where}`;
+  const wanted = branch !== null && index < branch ? `the ${what}` : asked;      // the run before may have been asked for something else
+  const seen = way.share < STARTED ? `The network's guess is still far from ${wanted} as it ends`
+    : way.share < SEEN ? `${upper(wanted)} begins to show in the network's guess`
+    : way.share < DECIDED ? `The network already sees most of ${wanted}` : `The network has all but decided ${wanted}`;
   const change = way.gain === null ? '' : Math.abs(way.gain) < 0.01 ? '; this step changes its guess hardly at all'
     : way.gain < 0 ? '; this step leads its guess away for a moment' : way.gain > 0.12 ? '; this step changes its guess a lot'
     : '; this step changes its guess a little';
-  return `${noise} ${seen}${change}.`;
+  return `${noise} ${seen}${change}.${where}`;
+};
+
+const stepsText = (/** @type {number} */ total) => `${total} step${total === 1 ? '' : 's'}`;
+
+/** @param {{asked: string, total: number, calls: number, branch: number | null, before: number | null}} run */
+const doneText = ({ asked, total, calls, branch, before }) => {
+  const done = `Done: ${asked} after ${stepsText(total)}.`, often = (/** @type {number} */ n) => (n === 1 ? 'once' : `${n} times`);
+  if (!branch) return `${done} The network was asked ${often(calls)}.`;
+  const inherited = branch === 1 ? 'The first is that' : `The first ${branch} are those`;
+  return `${done} ${inherited} of the run before. The network was asked ${often(calls)}${before ? `, ${before} of them there` : ''}.`;
+};
+
+/**
+ * Where on the timeline a run leaves the one before, from 0 to 1; null where it is no branch, or the state is not there yet.
+ * @param {ArrayLike<{index: number} | undefined>} meta @param {number} last @param {number | null} branch
+ */
+export const branchShare = (meta, last, branch) => {
+  const place = branch === null ? -1 : Array.from(meta).findIndex((at) => at !== undefined && at.index >= branch);
+  return place < 0 || !last ? null : place / last;
+};
+
+/**
+ * The network calls of the run before, up to the branch: there the branch asks once more. null where that state is not there.
+ * @param {ArrayLike<{index: number, calls: number} | undefined>} meta @param {number | null} branch
+ */
+export const callsBefore = (meta, branch) => {
+  const at = branch === null ? undefined : Array.from(meta).find((one) => one?.index === branch);
+  return at ? at.calls - 1 : null;
 };
 
 /**

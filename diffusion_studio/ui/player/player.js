@@ -340,6 +340,7 @@ const thumbnails = async () => {                       // the strip: evenly spac
   }
 };
 
+const branchAt = () => tick.about?.['branch at'] ?? null;      // the state at which this run leaves the one before
 const readout = () => {
   const place = shown >= 0 ? shown : want, at = meta[place], last = ended ? tick.kept : tick.last;
   const hand = !follow && !timer;                      // the mark stands at the state that is shown, but where a hand put it
@@ -359,11 +360,14 @@ const readout = () => {
     if ($('.state').textContent !== state) $('.state').textContent = state;
   }
   if (at && seen) $('.say').textContent = tick.doing ? filled(tick.say ?? '', { noise, index: at.index }) : sentence({ ...at, first: place === 0,
-    last: place === tick.kept, finished: ended && !!tick.done, asked: askedFor(tick.about, !!tick.points), points: !!tick.points, total: tick.total, way: settled(settle.offs(), place), moved: ended ? null : settle.moved(), early: !!tick.trained });
+    last: place === tick.kept, finished: ended && !!tick.done, asked: askedFor(tick.about, !!tick.points), points: !!tick.points, total: tick.total,
+    branch: branchAt(), before: callsBefore(meta, branchAt()), way: settled(settle.offs(), place), moved: ended ? null : settle.moved(), early: !!tick.trained });
   const note = run === OPENING ? '' : noteText(tick);
   if (at && seen && note) $('.say').textContent += ` ${note}`;
   $('.curve .area').setAttribute('d', curvePath(meta, last, true));
   $('.curve .edge').setAttribute('d', curvePath(meta, last));
+  const branched = branchShare(meta, last, branchAt());
+  $('.branched').hidden = branched === null; $('.branched').style.left = `${100 * (branched ?? 0)}%`; $('.branched').dataset.side = branched > 0.5 ? 'left' : 'right';
   $('.progress div').style.width = `${100 * tick.index / Math.max(tick.total, 1)}%`;
   busy();
 };

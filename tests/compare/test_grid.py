@@ -105,7 +105,7 @@ def test_json_both_ways(studio, recipe, tmp_path):
         (("guidance", [1, 2, 1]), None, None, "a value twice: 1, 2, 1"),
         (("guidance", []), None, None, "at least one value"),
         (("guidance", "12"), None, None, "are a list"),
-        (("gidance", [1]), None, None, "Did you mean 'guidance'"),
+        (("gidance", [1]), None, None, "Did you mean guidance or self_guidance"),
         (("guidance", [1]), ("guidance", [2]), None, "Both axes are guidance"),
         (("guidance", [1, 99]), None, None, "from -20 to 50, got 99"),
         (("strength", [0.5]), None, None, "strength has no effect on this run: it is an option of the edit"),

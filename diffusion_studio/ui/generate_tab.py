@@ -398,7 +398,8 @@ class GenerateTab:
             shown["stopped"] = not shown["done"]
             found = self._restored_updates(run.recipe)
             if run.recipe.branch is not None:
-                found[self.settings.editing.notice] = self.settings.editing.branch_ran(run.recipe)
+                ran = self.settings.editing.branch_ran(run.recipe)
+                found[self.settings.editing.notice] = {**ran, "visible": True}
             return {**found, self.player: shown}
         if not isinstance(text, str):
             raise OptionError(

@@ -6,12 +6,14 @@ import re
 from html import unescape
 from pathlib import Path
 
+import gradio as gr
 import pytest
 
 import diffusion_studio as ds
 from diffusion_studio.lessons.lesson import Lesson, course, languages, words
 from diffusion_studio.lessons.markdown import CONTROL, controls
 from diffusion_studio.ui.compute import Compute
+from diffusion_studio.ui.controls import RecipeControls
 from diffusion_studio.ui.page_script import COMPONENTS, HERE
 from diffusion_studio.ui.shell import build
 
@@ -21,10 +23,19 @@ ELEMENT = re.compile(r"<(button|label|legend|summary|option)\b[^>]*>(.*?)</\1>",
 
 @pytest.fixture(scope="module")
 def page() -> dict:
-    """The tabs of the page, and all names of its controls."""
-    config = build(ds.Studio(CHECKPOINTS, "cpu", "fp32"), Compute()).get_config_file()
+    """The tabs of the page, and all names of its controls, those of the drawer among them, which is rendered
+    when it is opened.
+    """
+    studio = ds.Studio(CHECKPOINTS, "cpu", "fp32")
+    with gr.Blocks() as drawer:
+        settings = RecipeControls(studio)
+        settings.render_outside_drawer()
+        settings.render_rest()
     names, tabs = set(), set()
-    for one in config["components"]:
+    for one in (
+        *build(studio, Compute()).get_config_file()["components"],
+        *drawer.get_config_file()["components"],
+    ):
         props = one["props"]
         names.add(props.get("label"))
         if one["type"] == "button":
@@ -48,7 +59,7 @@ def texts(one: Lesson) -> list[str]:
 
 def test_the_page_has_every_control_that_a_lesson_names(page):
     named = {name for one in lessons() for text in texts(one) for name in controls(text)}
-    assert named <= page["names"] and {"Edit", "A part", "Network", "Block", "Spacing"} <= named
+    assert named <= page["names"] and {"Edit", "A part", "Network", "Block", "Spacing (schedule path)"} <= named
     given = [one.go_on if isinstance(one.go_on, str) else one.go_on.get("tab") for one in lessons()]
     assert {one for one in given if one} <= page["tabs"]
     named = {name for code in languages() for text in words(code).values() for name in controls(text)}

@@ -154,7 +154,7 @@ def test_points_and_a_forward_process_play_from_their_files(kind, width, browser
     found.locator(".scrub").fill("2")
     shown(found, 2)
     said = {
-        "points": "The network guesses the clean shape; a step goes a little of the way there.",
+        "points": "Noise and shape weigh about the same now.",
         "forward": "",
     }[kind]
     assert found.inner_text(".say").endswith(said) and bool(found.inner_text(".say")) == bool(said)

@@ -19,21 +19,22 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize(
     "text, answer",
     [
-        ("processor\t: 0\nflags\t\t: fpu vme avx512f avx512_bf16 amx_tile\n", True),
+        ("processor\t: 0\nflags\t\t: fpu vme avx512f avx512_bf16 amx_bf16 amx_tile\n", True),
+        ("flags\t\t: fpu avx512f avx512_bf16\n", False),  # slower than fp32 without AMX
         ("flags\t\t: fpu amx_bf16\n", True),
         ("processor : 0\nFeatures\t: fp asimd bf16 i8mm\n", True),  # as ARM writes it
         ("flags\t\t: fpu vme avx2 avx512f\nmodel name\t: bf16 deluxe\n", False),  # a name is not a flag
-        ("flags\t\t: fpu xbf16y avx512_bf16_not\n", False),
+        ("flags\t\t: fpu xbf16y amx_bf16_not\n", False),
         ("", False),
     ],
 )
 def test_bf16_is_read_from_the_cpus_flags(tmp_path, text, answer):
     (tmp_path / "cpuinfo").write_text(text)
-    assert device.cpu_has_bf16(tmp_path / "cpuinfo") is answer
+    assert device.cpu_is_quick_in_bf16(tmp_path / "cpuinfo") is answer
 
 
 def test_no_cpuinfo_means_no_bf16(tmp_path):
-    assert device.cpu_has_bf16(tmp_path / "absent") is False
+    assert device.cpu_is_quick_in_bf16(tmp_path / "absent") is False
 
 
 @pytest.mark.parametrize("name", ["cpu", "cpu:0", "auto"])
@@ -73,7 +74,9 @@ def test_precisions_by_name(name, dtype):
 
 
 def test_auto_precision():
-    assert device.pick_dtype("auto", CPU) is (torch.bfloat16 if device.cpu_has_bf16() else torch.float32)
+    assert device.pick_dtype("auto", CPU) is (
+        torch.bfloat16 if device.cpu_is_quick_in_bf16() else torch.float32
+    )
     assert device.pick_dtype("auto", torch.device("cuda")) is torch.float32
 
 

@@ -59,7 +59,9 @@ def texts(one: Lesson) -> list[str]:
 
 def test_the_page_has_every_control_that_a_lesson_names(page):
     named = {name for one in lessons() for text in texts(one) for name in controls(text)}
-    assert named <= page["names"] and {"Edit", "A part", "Network", "Block", "Spacing (schedule path)"} <= named
+    assert (
+        named <= page["names"] and {"Edit", "A part", "Network", "Block", "Spacing (schedule path)"} <= named
+    )
     given = [one.go_on if isinstance(one.go_on, str) else one.go_on.get("tab") for one in lessons()]
     assert {one for one in given if one} <= page["tabs"]
     named = {name for code in languages() for text in words(code).values() for name in controls(text)}

@@ -139,7 +139,9 @@ def test_a_stopped_training_keeps_its_network_and_goes_on(desktop):
     desktop.locator("#points-steps input[type=number]").fill("4000")
     desktop.locator("#points-steps input[type=number]").blur()
     desktop.click("#points-train")
-    desktop.wait_for_function(f"Number({PLAYER}.place) >= 1", timeout=180_000)  # two looks: 166 steps
+    desktop.wait_for_function(
+        f"{PLAYER}.doing === 'training' && Number({PLAYER}.place) >= 1", timeout=180_000
+    )  # two looks: 166 steps
     beside = desktop.locator("#points-train").bounding_box()["y"]
     assert abs(desktop.locator(".points-stop:visible").bounding_box()["y"] - beside) < 8
     desktop.click(".points-stop:visible")
@@ -184,7 +186,9 @@ def test_a_press_ends_the_run_before_and_is_never_lost(desktop):
     steps.fill("4000")
     steps.blur()
     desktop.click("#points-train")
-    desktop.wait_for_function(f"Number({PLAYER}.place) >= 1", timeout=180_000)
+    desktop.wait_for_function(
+        f"{PLAYER}.doing === 'training' && Number({PLAYER}.place) >= 1", timeout=180_000
+    )
     desktop.click("#points-reverse")  # the network as it is now
     desktop.wait_for_function(
         f"{PLAYER}.doing === '' && {PLAYER}.run && {PLAYER}.ended === 'true'", timeout=180_000

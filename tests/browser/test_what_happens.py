@@ -69,7 +69,8 @@ def test_other_settings_can_be_run_while_a_run_works(desktop):
     assert desktop.inner_text("#player .made").startswith("this run has other settings: fashion-mnist")
     assert desktop.locator("#player .player.stale").count() == 0  # not dimmed: it still goes on
     desktop.locator("#generate").click()
-    wait(desktop, f"d.run && d.run !== '{first}' && d.ended === 'true'")
+    # the run may end before its picture is here: until then the button says so
+    wait(desktop, f"d.run && d.run !== '{first}' && d.ended === 'true' && Number(d.shown) >= 1")
     assert desktop.locator("#player .edit").get_attribute("title") == "Edit the finished picture"
 
 

@@ -22,13 +22,28 @@ class Index(str):
         return str(int(self) + 1)
 
 
+class Given(str):
+    """The end of a message: what was given instead of an allowed value, ", got 5.".
+
+    `empty` says that nothing was: None or an empty text. The page, where somebody left a field empty, says
+    that instead of a value.
+    """
+
+    empty: bool
+
+    def __new__(cls, value: object, before: str = ", ") -> Given:
+        text = super().__new__(cls, f"{before}got {value!r}.")
+        text.empty = value is None or value == ""
+        return text
+
+
 class OptionError(StudioError):
     """A setting is out of range, of the wrong type or unknown.
 
     `field` is the setting's name in a recipe, a training configuration or an evaluation, with its group
     before a dot: `steps`, `sampler.eta`, `interval.low`, `edit.mask`, `export.scale`, `network.heads`.
-    `message` consists of texts, `Setting`s and `Index`es, which are joined. If it begins with "must ", the
-    field's name is put before it.
+    `message` consists of texts, `Setting`s, `Index`es and `Given`s, which are joined. If it begins with
+    "must ", the field's name is put before it.
     """
 
     def __init__(self, field: str, *message: str) -> None:
@@ -41,11 +56,11 @@ class OptionError(StudioError):
     def __str__(self) -> str:
         return "".join(self.message)
 
-    def worded(self, label: Callable[[str], str]) -> str:
+    def worded(self, label: Callable[[str], str], nothing: str | None = None) -> str:
         """The message for people: each setting's name is replaced by `label(name)`, and each `Index` counts
-        from 1.
+        from 1. `nothing` takes the place of an empty `Given`.
         """
-        return "".join(_worded_part(part, label) for part in self.message)
+        return "".join(_worded_part(part, label, nothing) for part in self.message)
 
 
 class CheckpointError(StudioError):
@@ -68,9 +83,11 @@ class ExportError(StudioError):
     """A run cannot be written to a file, or a recipe cannot be read from one."""
 
 
-def _worded_part(part: str, label: Callable[[str], str]) -> str:
+def _worded_part(part: str, label: Callable[[str], str], nothing: str | None) -> str:
     if isinstance(part, Index):
         return part.number
+    if isinstance(part, Given) and part.empty and nothing is not None:
+        return nothing
     return label(part) if isinstance(part, Setting) else part
 
 

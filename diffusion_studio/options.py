@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import OptionError, Setting, choices_of, unknown
+from .errors import Given, OptionError, Setting, choices_of, unknown
 
 _KINDS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
 
@@ -174,7 +174,7 @@ def checked(field: Option, value: Any, group: str = "") -> Any:
                 f" {str(value)[:80]!r}. {choices_of(value, field.choices)}",
             )
         return value
-    wrong = OptionError(name, f"must be {_describe(field)}, got {value!r}.")
+    wrong = OptionError(name, f"must be {_describe(field)}", Given(value))
     if field.kind in (int, float):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not _finite(value):
             raise wrong
@@ -215,7 +215,7 @@ def numbers(text: str, what: str, kind: type) -> tuple:
         return tuple(int(v) if v == int(v) else v for v in found)
     except (ValueError, OverflowError):  # int(inf) raises OverflowError
         raise OptionError(
-            what, f"must be numbers with commas between them, such as 1,2,2; got {text!r}."
+            what, "must be numbers with commas between them, such as 1,2,2", Given(text, "; ")
         ) from None
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from gradio.data_classes import ImageData
 from PIL import Image
+from rendered_controls import render_outside_drawer
 
 import diffusion_studio as ds
 from diffusion_studio.checkpoint import native
@@ -127,7 +128,7 @@ def test_the_command_line_lays_it_on_the_model_s_background(clear, white, tmp_pa
 def controls(white, write_checkpoint, tmp_path):
     with gr.Blocks():
         made = RecipeControls(ds.Studio(tmp_path / "checkpoints", "cpu", "fp32"))
-        made.render_outside_drawer()
+        render_outside_drawer(made)
         made.render_rest()
         made.editing.connect(made.model, made.prompt, made.label)
     return made

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..diffusion.samplers.labels import sampler_label
+from ..diffusion.samplers import sampler_label
 from ..errors import OptionError
 from ..runs.recipe import VERSION, Recipe
 from . import settings

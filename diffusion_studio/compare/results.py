@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..diffusion.samplers.labels import sampler_label
+from ..diffusion.samplers import sampler_label
 from ..imaging.frame import Frame
 from ..options import name_of
 from ..runs.recipe import REGISTRIES, Recipe

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from difflib import get_close_matches
 from typing import Any
 
-from ..errors import OptionError
+from ..errors import Given, OptionError
 from ..options import Option, checked, fields_of, from_json
 from ..runs.edits import EDITS
 from ..runs.guidance_options import GROUPS, flags_of
@@ -135,12 +135,12 @@ def _number(name: str, text: str) -> int | float:
             return kind(text)
         except ValueError:
             continue
-    raise OptionError(name, f"must be a number, got {text!r}.")
+    raise OptionError(name, "must be a number", Given(text))
 
 
 def _truth(name: str, text: str) -> bool:
     if text.casefold() not in ("true", "false"):
-        raise OptionError(name, f"must be true or false, got {text!r}.")
+        raise OptionError(name, "must be true or false", Given(text))
     return text.casefold() == "true"
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..diffusion.samplers.labels import sampler_label
-from ..errors import OptionError
+from ..diffusion.samplers import sampler_label
+from ..errors import Given, OptionError
 from .recipe import Recipe
 
 TABLE = "steps.csv"
@@ -62,7 +62,8 @@ def check_seconds(seconds: object) -> float:
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= MOST_SECONDS:
         raise OptionError(
             "seconds",
-            f"must be a number of seconds above 0 and at most {MOST_SECONDS:,.0f}, got {seconds!r}.",
+            f"must be a number of seconds above 0 and at most {MOST_SECONDS:,.0f}",
+            Given(seconds),
         )
     return float(seconds)
 

@@ -12,7 +12,7 @@ from ..compare.grid import Grid
 from ..compare.race import Race
 from ..compare.recipes import Axis, GridRecipe, RaceRecipe, read
 from ..compare.text import AS_IT_IS, NOT_EDITED, RUN_BEFORE, axis_text, line_of
-from ..diffusion.samplers.labels import sampler_label
+from ..diffusion.samplers import sampler_label
 from ..errors import OptionError
 from ..export import FORMATS
 from ..options import name_of

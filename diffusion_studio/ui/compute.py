@@ -150,7 +150,7 @@ class _Job(Generic[T]):
     _error: BaseException | None = None
 
     @property
-    def over(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether its run has been ended."""
         return self.turn is not None and self.turn.ended.is_set()
 
@@ -169,15 +169,15 @@ class _Job(Generic[T]):
         """Call the function."""
         began = time.perf_counter()
         try:
-            if self.over:
+            if self.has_ended:
                 raise RunEnded
             self._made.append(self.call())
         except BaseException as error:
             self._error = error
         self.finish(time.perf_counter() - began)
 
-    def given(self, result: T, seconds: float) -> None:
-        """Its result, made together with others."""
+    def complete(self, result: T, seconds: float) -> None:
+        """Take its result, which was made together with others."""
         self._made.append(result)
         self.finish(seconds)
 
@@ -252,7 +252,7 @@ class _Worker:
             if self._first:
                 return [self._first.popleft()]
             self._wait_for_others()
-            return self._taken()
+            return self._take_batch()
 
     def _wait_for_others(self) -> None:
         """Wait a moment for runs whose last call was just made. Those of one call come back together, but for
@@ -263,20 +263,20 @@ class _Worker:
             now = time.perf_counter()
             asked = {job.turn for job in self._runs}
             coming = [one for one in self._sharing - asked if now - one.returned < BACK_SECONDS]
-            if now >= until or not coming or _rows(self._fitting()) >= MAX_ROWS:
+            if now >= until or not coming or _rows(self._batchable()) >= MAX_ROWS:
                 return
             self._changed.wait(until - now)
 
-    def _fitting(self) -> list[_Job[Any]]:
+    def _batchable(self) -> list[_Job[Any]]:
         """The next call of a run, and those that can be made together with it."""
         first = self._runs[0]
         return [job for job in self._runs if job is first or job.joins and job.call.fits(first.call)]
 
-    def _taken(self) -> list[_Job[Any]]:
+    def _take_batch(self) -> list[_Job[Any]]:
         """As many of them as one network call takes, out of the queue."""
         if not self._runs:  # dropped meanwhile
             return []
-        first, *others = self._fitting() if self._runs[0].joins else [self._runs[0]]
+        first, *others = self._batchable() if self._runs[0].joins else [self._runs[0]]
         taken = [first]
         for job in others:
             if _rows([*taken, job]) > MAX_ROWS:
@@ -288,7 +288,7 @@ class _Worker:
 
     def _make(self, jobs: list[_Job[Any]]) -> None:
         for job in jobs:
-            if job.over:
+            if job.has_ended:
                 job.make()  # which ends it
         jobs = [job for job in jobs if not job.done.is_set()]
         if len(jobs) > 1 and self._made_together(jobs):
@@ -307,7 +307,7 @@ class _Worker:
             return False
         self._last_seconds = time.perf_counter() - began
         for job, result in zip(jobs, results):
-            job.given(result, self._last_seconds * job.call.rows / _rows(jobs))
+            job.complete(result, self._last_seconds * job.call.rows / _rows(jobs))
         return True
 
 

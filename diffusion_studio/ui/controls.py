@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from ..errors import OptionError, StudioError
+from ..errors import Given, OptionError, StudioError
 from ..options import Option, fields_of, name_of
 from ..runs import each_picture
 from ..runs.applicability import idle_options
@@ -216,13 +216,6 @@ class RecipeControls:
         self.start = self._first_recipe()
         self.present = gr.State(self.start.model)
         self.before = gr.State({})  # what a visitor left the other models at, as JSON by name
-
-    def render_outside_drawer(self) -> None:
-        """Render all controls outside the drawer, in one place."""
-        self.render_models()
-        self.render_tries()
-        self.render_asked()
-        self.render_numbers()
 
     def render_models(self) -> None:
         """The cards of the models."""
@@ -664,13 +657,14 @@ def _seeds(text: str, count: Any) -> tuple[int, ...]:
     if not parts or not all(part.isdecimal() for part in parts):
         raise OptionError(
             "seed",
-            f"must be a whole number of at least 0, or several with commas between them; got {text!r}.",
+            "must be a whole number of at least 0, or several with commas between them",
+            Given(text, "; "),
         )
     given = tuple(int(part) for part in parts)
     if len(given) > 1:
         return given
     if isinstance(count, bool) or not isinstance(count, (int, float)) or not 1 <= count <= MAX_PICTURES:
-        raise OptionError("count", f"must be a whole number from 1 to {MAX_PICTURES}, got {count!r}.")
+        raise OptionError("count", f"must be a whole number from 1 to {MAX_PICTURES}", Given(count))
     first = int(parts[0])
     return tuple(range(first, first + int(count)))
 

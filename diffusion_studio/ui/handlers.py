@@ -21,7 +21,7 @@ from ..errors import OptionError, StudioError
 # Filled by the files that show them.
 LABELLED: dict[str, str] = {}
 _FIELD = re.compile(r"[\w.-]+")
-_EMPTY = re.compile(r"[,;] got (None|''|\"\")\.")  # of an empty field
+NOTHING_TYPED = "; nothing was typed."  # ends the error of an empty field
 
 
 def label_of(field: str) -> str:
@@ -33,8 +33,7 @@ def label_of(field: str) -> str:
 
 def in_words(error: StudioError) -> str:
     """The error's sentence, with the page's labels for the settings in it."""
-    text = error.worded(label_of) if isinstance(error, OptionError) else str(error)
-    return _EMPTY.sub("; nothing was typed.", text)
+    return error.worded(label_of, NOTHING_TYPED) if isinstance(error, OptionError) else str(error)
 
 
 def as_html(given: StudioError | str) -> str:

@@ -19,7 +19,7 @@ from ..training.config import TrainConfig
 from ..training.presets import PRESETS, SIZES, configured
 from . import data_view, training_view
 from .controls import OptionControls
-from .handlers import label_of, show_errors
+from .handlers import NOTHING_TYPED, label_of, show_errors
 from .hosting import Hosting
 from .run_state import RunState
 from .runs import Runs, free_name, save_intervals
@@ -360,4 +360,4 @@ def _error_text(error: StudioError) -> str:
     """The error's sentence with the labels of this tab."""
     if not isinstance(error, OptionError):
         return str(error)
-    return error.worded(lambda field: LABELS.get(field) or label_of(field))
+    return error.worded(lambda field: LABELS.get(field) or label_of(field), NOTHING_TYPED)

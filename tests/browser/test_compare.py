@@ -11,7 +11,7 @@ from helpers import answered, choose_model, open_tab, run, set_number
 
 import diffusion_studio as ds
 from diffusion_studio.compare.recipes import Axis
-from diffusion_studio.diffusion.samplers.labels import sampler_label
+from diffusion_studio.diffusion.samplers import sampler_label
 
 pytestmark = pytest.mark.slow
 AXE = Path(__file__).with_name("axe.min.js")

@@ -7,6 +7,7 @@ import warnings
 
 import gradio as gr
 import pytest
+from rendered_controls import render_outside_drawer
 from safetensors.torch import load_file, save_file
 
 import diffusion_studio as ds
@@ -134,7 +135,7 @@ def test_the_generate_tab_shows_them_with_the_model(saved, tmp_path):
     name = studio.open(convert(saved("openai", "lsun", configured=False), tmp_path / "<b>.safetensors"))
     with gr.Blocks():
         controls = RecipeControls(studio)
-        controls.render_outside_drawer()
+        render_outside_drawer(controls)
         controls.render_rest()
     assert controls.remarks in controls.outputs()
     for model, there in ((known, False), (guessed, True), (name, True)):

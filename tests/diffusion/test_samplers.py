@@ -13,8 +13,7 @@ from sampler_cases import ORDERS, PATHS, STOCHASTIC, GaussianData, no_noise, rot
 from diffusion_studio.diffusion import samplers as s
 from diffusion_studio.diffusion.noise import Noise
 from diffusion_studio.diffusion.prediction import Prediction, from_eps, from_x0
-from diffusion_studio.diffusion.samplers import DDIM, DDPM, SAMPLERS
-from diffusion_studio.diffusion.samplers.labels import LABELS
+from diffusion_studio.diffusion.samplers import DDIM, DDPM, LABELS, SAMPLERS
 from diffusion_studio.diffusion.sampling import sample
 from diffusion_studio.diffusion.schedule import Cosine, Linear, NoiseLevel
 from diffusion_studio.diffusion.spacing import path

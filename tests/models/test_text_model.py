@@ -7,6 +7,7 @@ import shlex
 
 import pytest
 import torch
+from rendered_controls import render_outside_drawer
 
 import diffusion_studio as ds
 from diffusion_studio.checkpoint.spec import ModelSpec
@@ -277,7 +278,7 @@ def test_the_apps_controls(write_checkpoint):
     studio = ds.Studio(path.parents[1], "cpu", "fp32")
     with gr.Blocks():
         controls = RecipeControls(studio)
-        controls.render_outside_drawer()
+        render_outside_drawer(controls)
         controls.render_rest()
     values = {control: control.value for control in controls.inputs()}
     assert (

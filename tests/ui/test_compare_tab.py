@@ -10,6 +10,7 @@ import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
+from rendered_controls import render_outside_drawer
 
 import diffusion_studio as ds
 from diffusion_studio.compare.player_data import IN_APP, shown_value
@@ -255,7 +256,7 @@ def shared_tab(studio):
     with gr.Blocks():
         compute = Compute()
         controls = RecipeControls(studio)
-        controls.render_outside_drawer()
+        render_outside_drawer(controls)
         controls.render_rest()
         tab = CompareTab(studio, compute, Prices(studio, compute), controls)
     return tab

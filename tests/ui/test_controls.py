@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gradio as gr
 import pytest
+from rendered_controls import render_outside_drawer
 
 import diffusion_studio as ds
 from diffusion_studio.diffusion.spacing import SPACINGS, Follow, Karras, Sections, Timesteps
@@ -23,7 +24,7 @@ DEFAULTS = {
 def rendered(folder) -> RecipeControls:
     with gr.Blocks():
         made = RecipeControls(ds.Studio(folder, "cpu", "fp32"))
-        made.render_outside_drawer()
+        render_outside_drawer(made)
         made.render_rest()
     return made
 

@@ -9,6 +9,7 @@ import base64
 import gradio as gr
 import numpy as np
 import pytest
+from rendered_controls import render_outside_drawer
 
 import diffusion_studio as ds
 from diffusion_studio.errors import OptionError
@@ -32,7 +33,7 @@ def controls(tmp_path_factory, checkpoint_writer):
     checkpoint_writer(folder)("tiny", defaults={"steps": 4, "count": 2})
     with gr.Blocks():
         made = RecipeControls(ds.Studio(folder, "cpu", "fp32"))
-        made.render_outside_drawer()
+        render_outside_drawer(made)
         made.render_rest()
     return made
 
@@ -77,7 +78,7 @@ def test_a_film_through_prompts_goes_from_what_is_drawn_to_the_next_of_the_model
     studio = ds.Studio()
     with gr.Blocks():
         made = RecipeControls(studio)
-        made.render_outside_drawer()
+        render_outside_drawer(made)
         made.render_rest()
 
     def stops(*given: str | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gradio as gr
 import pytest
 import torch
+from rendered_controls import render_outside_drawer
 from test_controls import values
 
 import diffusion_studio as ds
@@ -71,7 +72,7 @@ def rendered(folder, checkpoint_writer) -> RecipeControls:
     )
     with gr.Blocks() as page:
         made = RecipeControls(ds.Studio(folder, "cpu", "fp32"))
-        made.render_outside_drawer()
+        render_outside_drawer(made)
         made.render_rest()
     made.page = page
     return made

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from diffusion_studio.errors import OptionError, StudioError
+from diffusion_studio.errors import Given, OptionError, StudioError
 from diffusion_studio.export import ExportOptions
 from diffusion_studio.runs.guidance_options import Change, scales
 from diffusion_studio.runs.recipe import Recipe
@@ -94,8 +94,9 @@ def test_only_handlers_make_notices():
 
 def test_an_empty_field_is_said_to_be_one():
     """What a program calls None or '' is an empty field to who looks at the page."""
-    error = OptionError("count", "must be a whole number from 1 to 64, got None.")
+    error = OptionError("count", "must be a whole number from 1 to 64", Given(None))
     assert in_words(error) == "Pictures must be a whole number from 1 to 64; nothing was typed."
-    error = OptionError("seed", f"must be a whole number; got {''!r}.")
+    error = OptionError("seed", "must be a whole number", Given("", "; "))
     assert in_words(error) == "Seed must be a whole number; nothing was typed."
-    assert in_words(OptionError("seed", "must be a whole number; got 'x'.")).endswith("got 'x'.")
+    assert in_words(OptionError("seed", "must be a whole number", Given("x"))).endswith(", got 'x'.")
+    assert str(error) == "seed must be a whole number; got ''."

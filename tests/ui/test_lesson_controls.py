@@ -8,6 +8,7 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
+from rendered_controls import render_outside_drawer
 
 import diffusion_studio as ds
 from diffusion_studio.lessons.lesson import Lesson, course, languages, words
@@ -29,7 +30,7 @@ def page() -> dict:
     studio = ds.Studio(CHECKPOINTS, "cpu", "fp32")
     with gr.Blocks() as drawer:
         settings = RecipeControls(studio)
-        settings.render_outside_drawer()
+        render_outside_drawer(settings)
         settings.render_rest()
     names, tabs = set(), set()
     for one in (

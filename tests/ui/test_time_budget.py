@@ -7,6 +7,7 @@ import threading
 
 import gradio as gr
 import pytest
+from rendered_controls import render_outside_drawer
 
 import diffusion_studio as ds
 from diffusion_studio.errors import OptionError
@@ -21,7 +22,7 @@ def made(tmp_path, write_checkpoint):
     studio = ds.Studio(tmp_path / "checkpoints", "cpu", "fp32")
     with gr.Blocks():
         controls = RecipeControls(studio)
-        controls.render_outside_drawer()
+        render_outside_drawer(controls)
         controls.render_rest()
         budget = TimeBudget(studio, Compute(), controls)
     values = {one: one.value for one in budget.inputs()}

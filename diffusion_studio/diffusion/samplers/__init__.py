@@ -37,6 +37,12 @@ SAMPLERS: dict[str, type[Sampler]] = {
     "consistency": Consistency,
 }
 
+
+def sampler_label(name: str) -> str:
+    """The name for people of a sampler in `SAMPLERS`; of one that has none, or is not there, `name`."""
+    return SAMPLERS[name].label or name if name in SAMPLERS else name
+
+
 __all__ = [
     "DDIM",
     "DDPM",
@@ -62,4 +68,5 @@ __all__ = [
     "Sampler",
     "Step",
     "UniPC",
+    "sampler_label",
 ]

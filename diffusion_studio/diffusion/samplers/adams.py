@@ -6,7 +6,7 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -32,6 +32,7 @@ class LMS(Sampler):
     have lower orders. Choose it for 20 steps or more.
     """
 
+    label: ClassVar[str] = "LMS"
     order: int = option(4, ORDER, low=1, high=4)
 
     def __post_init__(self) -> None:
@@ -69,6 +70,7 @@ class DEIS(Sampler):
     there. Choose it for 10 to 20 steps.
     """
 
+    label: ClassVar[str] = "DEIS"
     order: int = option(3, ORDER, low=1, high=4)
     lower_order_final: str = lower_order_final_option()
 

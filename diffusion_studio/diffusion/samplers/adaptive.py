@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ... import options
 from ...errors import OptionError
@@ -50,6 +50,7 @@ class Adaptive(Sampler):
     levels.
     """
 
+    label: ClassVar[str] = "adaptive DPM-Solver++"
     tolerance: float = option(0.01, "Largest error of a piece, relative to 1 + |x|.", low=1e-5, high=1.0)
 
     def __post_init__(self) -> None:

@@ -47,6 +47,8 @@ class Sampler:
     The attributes below describe a sampler, so that other code does not have to check its class.
     """
 
+    # Its name for people, as papers and other programs write it; without one, its name in `SAMPLERS`.
+    label: ClassVar[str] = ""
     # The parametrizations that the sampler is made for; empty means all.
     made_for: ClassVar[tuple[str, ...]] = ()
     # Whether the sampler steps along the network's eps even if x0 is clipped, see `guidance.clamped`.

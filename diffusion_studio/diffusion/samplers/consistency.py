@@ -29,6 +29,7 @@ class Consistency(Sampler):
     pictures of too little variety.
     """
 
+    label: ClassVar[str] = "consistency"
     made_for: ClassVar = ("consistency",)
 
     sigma_min: float = option(

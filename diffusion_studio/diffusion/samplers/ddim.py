@@ -6,7 +6,7 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ... import options
 from ...options import option
@@ -29,6 +29,7 @@ class DDIM(Sampler):
     with the small variance. Choose it for good pictures in 20 to 100 steps.
     """
 
+    label: ClassVar[str] = "DDIM"
     eta: float = option(0.0, "Fresh noise: 0 is deterministic, 1 as much as DDPM adds.", low=0.0, high=1.0)
     # Read by the guidance that clips x0, see `guidance.clamped`
     keep_eps: bool = option(

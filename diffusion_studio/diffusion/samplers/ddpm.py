@@ -6,7 +6,7 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ... import options
 from ...errors import OptionError, Setting
@@ -32,6 +32,7 @@ class DDPM(Sampler):
     Dhariwal 2021. Choose it to see the original chain. It needs many steps.
     """
 
+    label: ClassVar[str] = "DDPM"
     variance: str = option(
         "small",
         "Noise of each step: small is the posterior's variance, large is beta (both in "

@@ -17,4 +17,5 @@ class DPM2(Midpoint):
     2, and its uses are those of Heun.
     """
 
+    label: ClassVar[str] = "DPM-Solver-2"
     held: ClassVar[str] = "eps"

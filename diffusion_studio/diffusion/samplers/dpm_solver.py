@@ -54,6 +54,7 @@ class DPMPP2M(Sampler):
     It also uses the x0 of the previous step. Choose it for good pictures in 10 to 25 steps.
     """
 
+    label: ClassVar[str] = "DPM-Solver++ (2M)"
     correction: str = option("midpoint", CORRECTION, choices=("midpoint", "heun"))
     lower_order_final: str = lower_order_final_option()
 
@@ -91,6 +92,7 @@ class DPMPP3M(Sampler):
     is less stable with fewer steps.
     """
 
+    label: ClassVar[str] = "DPM-Solver++ (3M)"
     difference: str = option(
         "full",
         "Weight of the second difference: full gives third order, half is what other programs use.",
@@ -184,6 +186,7 @@ class DPMPP2S(Midpoint):
     where multistep methods are unstable: with strong guidance, or if settings change during the run.
     """
 
+    label: ClassVar[str] = "DPM-Solver++ (2S)"
     held: ClassVar[str] = "x0"
 
 
@@ -195,6 +198,7 @@ class DPMPPSDE(Sampler):
     Brownian path. Choose it for much detail in 10 to 20 steps.
     """
 
+    label: ClassVar[str] = "SDE-DPM-Solver++"
     eta: float = option(1.0, ETA, low=0.0, high=1.0)
     s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0, depends=(DependsOn("eta"),))
 
@@ -248,6 +252,7 @@ class DPMPPSinglestep(Sampler):
     group, and the step to the clean picture, have lower orders. Choose it where `DPMPP2M` is unstable.
     """
 
+    label: ClassVar[str] = "DPM-Solver++ (singlestep)"
     order: int = option(2, "Number of steps in a group, and the order of its last step.", low=1, high=3)
     correction: str = option("midpoint", CORRECTION, choices=("midpoint", "heun"))
     lower_order_final: str = lower_order_final_option()
@@ -320,6 +325,7 @@ class DPMPP2MSDE(Sampler):
     converge to the same picture. Choose it for more detail than 2M in 20 to 50 steps.
     """
 
+    label: ClassVar[str] = "SDE-DPM-Solver++ (2M)"
     eta: float = option(1.0, ETA, low=0.0, high=1.0)
     s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0, depends=(DependsOn("eta"),))
     correction: str = option("midpoint", CORRECTION, choices=("midpoint", "heun"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ... import options
 from ...options import DependsOn, option
@@ -34,6 +34,7 @@ class Euler(Sampler):
     With churn 0 it equals DDIM with eta 0. Choose it for its simplicity, or to compare others with it.
     """
 
+    label: ClassVar[str] = "Euler"
     churn: float = option(0.0, CHURN, low=0.0, high=100.0)
     s_tmin: float = option(0.0, S_TMIN, low=0.0, depends=(DependsOn("churn"),))
     s_tmax: float = option(1e9, S_TMAX, low=0.0, depends=(DependsOn("churn"),))
@@ -64,6 +65,7 @@ class EulerAncestral(Sampler):
     steps.
     """
 
+    label: ClassVar[str] = "Euler ancestral"
     eta: float = option(1.0, ETA, low=0.0, high=1.0)
     s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0, depends=(DependsOn("eta"),))
 

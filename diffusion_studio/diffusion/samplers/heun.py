@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ... import options
 from ...options import DependsOn, option
@@ -30,6 +30,7 @@ class Heun(Sampler):
     steps. Churn corrects errors of the network but needs more steps.
     """
 
+    label: ClassVar[str] = "Heun"
     churn: float = option(0.0, CHURN, low=0.0, high=100.0)
     s_tmin: float = option(0.0, S_TMIN, low=0.0, depends=(DependsOn("churn"),))
     s_tmax: float = option(1e9, S_TMAX, low=0.0, depends=(DependsOn("churn"),))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ... import options
 from ...options import option
@@ -67,6 +67,7 @@ class PLMS(Sampler):
     latent diffusion models used it.
     """
 
+    label: ClassVar[str] = "PLMS"
     order: int = option(4, ORDER, low=1, high=4)
     fixed_stride: bool = fixed_stride_option()
 
@@ -122,6 +123,7 @@ class PNDM(Sampler):
     more accurate.
     """
 
+    label: ClassVar[str] = "PNDM"
     fixed_stride: bool = fixed_stride_option()
 
     def __call__(

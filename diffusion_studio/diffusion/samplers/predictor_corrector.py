@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ... import options
 from ...options import DependsOn, option
@@ -31,6 +31,7 @@ class PredictorCorrector(Sampler):
     for variance exploding models (NCSN++) and about 1,000 levels.
     """
 
+    label: ClassVar[str] = "predictor-corrector"
     correct_steps: int = option(
         1, "Langevin steps at each level; each is one more network call.", low=0, high=100
     )

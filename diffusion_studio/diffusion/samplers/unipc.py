@@ -6,7 +6,7 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -36,6 +36,7 @@ class UniPC(Sampler):
     pictures in 5 to 15 steps.
     """
 
+    label: ClassVar[str] = "UniPC"
     order: int = option(2, ORDER, low=1, high=3)
     solver: str = option(
         "bh2",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ... import options
-from ...errors import OptionError
+from ...errors import Given, OptionError
 from ..levels import Levels
 from ..schedule import NoiseSchedule
 from .base import MOST_STEPS, Spacing
@@ -39,7 +39,7 @@ def path(schedule: NoiseSchedule, steps: int, spacing: Spacing | str = "trailing
     most = rule.most(schedule)
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= most:
         why = ", the timesteps that the model was trained with" if most == schedule.timesteps else ""
-        raise OptionError("steps", f"must be a whole number from 1 to {most}{why}; got {steps!r}.")
+        raise OptionError("steps", f"must be a whole number from 1 to {most}{why}", Given(steps, "; "))
     if rule.count not in (None, steps):
         raise OptionError(
             "steps",

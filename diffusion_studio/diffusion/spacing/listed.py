@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ...errors import OptionError
+from ...errors import Given, OptionError
 from ...options import option
 from ..schedule import NoiseSchedule
 from .base import MOST_STEPS, Spacing
@@ -39,8 +39,8 @@ class Timesteps(Spacing):
         if not times or not all(map(math.isfinite, times)) or any(b >= a for a, b in zip(times, times[1:])):
             raise OptionError(
                 "spacing.timesteps",
-                "must be falling numbers with commas between them, such as 999,749,499,249; "
-                f"got {self.timesteps[:80]!r}.",
+                "must be falling numbers with commas between them, such as 999,749,499,249",
+                Given(self.timesteps[:80], "; "),
             )
         if len(times) > MOST_STEPS:
             raise OptionError(
@@ -91,7 +91,8 @@ class Sections(Spacing):
             raise OptionError(
                 "spacing.sections",
                 "must be whole numbers with commas between them, such as 10,15,20, or ddim and a "
-                f"number, such as ddim50; got {self.sections[:80]!r}.",
+                "number, such as ddim50",
+                Given(self.sections[:80], "; "),
             )
         return tuple(map(int, parts))
 

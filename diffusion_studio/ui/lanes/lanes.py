@@ -11,7 +11,7 @@ import gradio as gr
 
 from ...compare.recipes import FEWEST_LANES, MOST_LANES
 from ...compare.text import AS_IT_IS, NOT_EDITED, RUN_BEFORE
-from ...diffusion.samplers.labels import sampler_label
+from ...diffusion.samplers import sampler_label
 from ...options import fields_of
 from ...runs.recipe import REGISTRIES, Recipe
 from ..component import own_component

@@ -13,7 +13,7 @@ from sampler_cases import ORDERS, PATHS, STOCHASTIC, GaussianData, no_noise, rot
 from diffusion_studio.diffusion import samplers as s
 from diffusion_studio.diffusion.noise import Noise
 from diffusion_studio.diffusion.prediction import Prediction, from_eps, from_x0
-from diffusion_studio.diffusion.samplers import DDIM, DDPM, LABELS, SAMPLERS
+from diffusion_studio.diffusion.samplers import DDIM, DDPM, SAMPLERS, sampler_label
 from diffusion_studio.diffusion.sampling import sample
 from diffusion_studio.diffusion.schedule import Cosine, Linear, NoiseLevel
 from diffusion_studio.diffusion.spacing import path
@@ -21,7 +21,8 @@ from diffusion_studio.errors import OptionError
 
 
 def test_every_sampler_has_a_name_for_people():
-    assert LABELS.keys() == SAMPLERS.keys() and len(set(LABELS.values())) == len(LABELS)
+    assert all(cls.label for cls in SAMPLERS.values())
+    assert len({sampler_label(name) for name in SAMPLERS}) == len(SAMPLERS)
 
 
 # --- deterministic: the order of convergence

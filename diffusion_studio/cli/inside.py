@@ -32,7 +32,6 @@ def add(verbs: Any) -> None:
     verb.add_argument(
         "--at",
         type=int,
-        default=-1,
         metavar="N",
         help="number of the state, from 0 (default the last but one)",
     )
@@ -170,7 +169,8 @@ def _inside(args: argparse.Namespace) -> None:
         fps = 4.0 if args.fps is None else args.fps
         seen = inside.save_over_run(studio, recipe, out, args.view, fps=fps, **common)[-1]
     else:
-        seen = inside.save_view(studio, recipe, out, args.view, args.at, **common)
+        at = -1 if args.at is None else args.at
+        seen = inside.save_view(studio, recipe, out, args.view, at, **common)
     messages = sys.stderr if streamed(out) else sys.stdout
     for line in [*seen.lines, *(f"note: {one}" for one in seen.notes)]:
         print(line, file=messages)

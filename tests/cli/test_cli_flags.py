@@ -141,3 +141,8 @@ def test_a_file_that_brings_its_settings_has_no_flags_to_name(tiny_checkpoint, t
     assert "no effect" not in capsys.readouterr().err
     main(["inside", str(recipe), *folder, "--fps", "3", "--out", str(tmp_path / "b.png")])
     assert "diffusion-studio: --fps has no effect without --over-run." in capsys.readouterr().err.splitlines()
+    over = ["inside", str(recipe), *folder, "--over-run", "--out", str(tmp_path / "b.gif")]
+    main(over)
+    assert "no effect" not in capsys.readouterr().err  # no state was named
+    main([*over, "--at", "1"])
+    assert "diffusion-studio: --at has no effect with --over-run." in capsys.readouterr().err.splitlines()

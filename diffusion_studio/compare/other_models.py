@@ -57,7 +57,9 @@ def _differs(name: str, one: Recipe, other: Recipe) -> bool:
 def _fitted(
     studio: Studio, base: Recipe, run: Recipe, varied: Collection[str] = ()
 ) -> tuple[Recipe, list[str]]:
-    """The recipe `run` as its model can use it. Only what it has of `base`, and is not `varied`, falls back."""
+    """The recipe `run` as its model can use it. What it has of `base` falls back, and nothing that is
+    `varied`.
+    """
     said: list[str] = []
     if run.model == base.model:
         return run, said
@@ -68,7 +70,12 @@ def _fitted(
             break
         except OptionError as error:
             name = error.field.partition(".")[0]
-            if name not in _NAMES or name in varied or _differs(name, run, base) or not _differs(name, run, own):
+            if (
+                name not in _NAMES
+                or name in varied
+                or _differs(name, run, base)
+                or not _differs(name, run, own)
+            ):
                 raise
             value = getattr(own, name)
             run = replace(run, **{name: value})

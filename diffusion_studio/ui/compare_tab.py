@@ -19,6 +19,7 @@ from ..compare.player_data import shown_value
 from ..compare.race import Race, racing, reference_recipe
 from ..compare.recipes import (
     MOST_REFERENCE_STEPS,
+    Axis,
     GridRecipe,
     RaceRecipe,
     reference_steps,
@@ -84,7 +85,14 @@ OLD_WHILE = "These are the runs from before. The new ones are being made."
 OLD_AFTER = "The runs that were asked for last were not made. These are the ones from before."
 OLD_FORM = "These are the runs from before. Run makes those of the form."
 WHY_NOT = "A file can be made once something has run here."
-LABELLED |= {"lanes": "Lanes", "axis": "The axis", "clock": "Clock", "reference": "Steps of the reference"}
+LABELLED |= {
+    "lanes": "Lanes",
+    "axis": "The axis",
+    "x": "Along x",
+    "y": "Along y",
+    "clock": "Clock",
+    "reference": "Steps of the reference",
+}
 
 
 class CompareTab:
@@ -482,10 +490,9 @@ class CompareTab:
             )
         if not values[self.base] and base.edit is None and base.branch is None:
             base = base.first_pictures(1)
-        texts = [values[self.axes][side] for side in ("x", "y")]
-        x, y = [axis_of(text) if text.strip() else None for text in texts]
+        x, y = [_axis(side, values[self.axes][side]) for side in ("x", "y")]
         if x is None:
-            raise OptionError("axis", "A grid needs a setting to vary. Choose one along x, with its values.")
+            raise OptionError("x", "A grid needs a setting to vary. Choose one along x, with its values.")
         return GridRecipe(base, x, y, values[self.clock])
 
     def _base(self, values: Mapping[Any, Any]) -> Recipe:
@@ -778,6 +785,16 @@ def _updates(view: Any = None, status: str | None = None, stop: bool | None = No
         *[gr.skip()] * 3,
         gr.skip() if stop is None else gr.update(interactive=stop),
     )
+
+
+def _axis(side: str, text: str) -> Axis | None:
+    """The axis of a side of the form, None where nothing is chosen. What is wrong with it is said there."""
+    try:
+        return axis_of(text) if text.strip() else None
+    except OptionError as error:
+        if error.field != "axis":
+            raise
+        raise OptionError(side, str(error)) from error
 
 
 def _to_int(number: Any) -> Any:

@@ -63,7 +63,7 @@ const FIELDS = {                                       // the settings of an Opt
  */
 export const placesOf = (field, pressed, y = '') => {
   if (field === 'base') return [];                     // of Compare, from another tab
-  if (pressed === 'compare-run') return ['#compare-lanes', '#compare-lanes-help', field && y === field.split('.').at(-1) ? '#compare-y' : '#compare-x'];
+  if (pressed === 'compare-run') return ['#compare-lanes', '#compare-lanes-help', field === 'y' || (field && y === field.split('.').at(-1)) ? '#compare-y' : '#compare-x'];
   if (field.startsWith('export.')) return [`#${pressed.startsWith('points-') ? 'points-' : ''}export-${field.slice('export.'.length)}`];
   const known = /** @type {Record<string, string>} */ (FIELDS)[field];
   return known ? [known] : [];

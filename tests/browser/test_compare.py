@@ -359,7 +359,7 @@ def test_the_run_of_the_player_is_sent_as_the_first_lane(page):
     assert page.evaluate(wide) == whole
     with answered(page):
         page.click("#compare-own")
-    assert "the tab Generate" in page.inner_text("#compare-begins")
+    assert "the settings in Generate" in page.inner_text("#compare-begins")
 
 
 def test_a_link_holds_a_race_and_a_grid(app, visit):

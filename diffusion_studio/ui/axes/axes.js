@@ -5,6 +5,7 @@ const SIDES = { x: ['Along x', 'columns'], y: ['Along y', 'rows'] };
 const NOTHING = 'nothing';
 let drawn = null;                                          // the texts and the model that the rows were drawn of
 let texts = { x: '', y: '' };
+let drawnFor = null;                                       // the model whose labels they offer
 
 const part = (name, className, into, more = {}) => {
   const one = Object.assign(document.createElement(name), { className, ...more });
@@ -68,6 +69,7 @@ const chips = (setting, field, into, changed) => {         // the values that th
 const draw = () => {
   const held = [...root.querySelectorAll('select, input, button')].indexOf(document.activeElement);
   root.replaceChildren();
+  drawnFor = model();
   for (const side of ['x', 'y']) {
     const [name, values] = axisOf(texts[side]), setting = settingOf(name);
     const box = part('div', 'axis', root, { id: `compare-${side}` });
@@ -105,5 +107,5 @@ const paint = () => {
 watch('value', paint);
 paint();
 new IntersectionObserver((seen) => {                       // the labels are those of the model that is chosen in Generate by now
-  if (props.value && seen.some((one) => one.isIntersecting) && Object.values(texts).some((one) => axisOf(one)[0] === 'label')) draw();
+  if (props.value && drawnFor !== model() && seen.some((one) => one.isIntersecting)) draw();
 }).observe(root);

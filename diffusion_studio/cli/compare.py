@@ -278,6 +278,8 @@ def _run_and_write(
         say_remarks(studio, one)
     reference = comparison.reference_to_run if isinstance(comparison, RaceRecipe) else 0
     result = run(RunsProgress(recipes, reference=reference))
+    for one in result.said:
+        print(f"diffusion-studio: {one}", file=sys.stderr)
     with finishing(), output_path(args.out, name) as out:
         messages = sys.stderr if streamed(out) else sys.stdout
         if result.ended is not None:

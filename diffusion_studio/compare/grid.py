@@ -18,6 +18,7 @@ from ..studio import Studio
 from .files import save
 from .lanes import MAX_BYTES, Lane, Record, State, states
 from .lockstep import Call, SharedModel, in_lockstep
+from .other_models import fitted_cells
 from .race import NewFrame, OnState, raise_if_ended, run_to_end
 from .recipes import Axis, GridRecipe
 from .results import GridRuns
@@ -47,7 +48,8 @@ def grid(
 
     An axis is ("guidance", [1, 2, 4, 8]): a setting by its name on the command line, and its values. Cells
     that ask the same network at the same noise level are one network call; their pictures are those of the
-    single runs but for the rounding of a larger batch. `ask` makes every network call, see `Studio.stream`.
+    single runs but for the rounding of a larger batch. A cell of another model falls back to that model's own
+    settings, see `sweeping`. `ask` makes every network call, see `Studio.stream`.
 
     Raises `OptionError` for a setting, value or recipe that does not fit, before anything runs.
     """
@@ -60,21 +62,27 @@ def sweeping(asked: GridRecipe, studio: Studio, ask: Ask | None = None) -> Gener
     """Like `grid`, but a generator that yields (number of the cell, its new frame) and returns the Grid.
 
     A recipe that does not fit raises its error here, before the first frame. If the runs end early, the Grid
-    holds the states so far, and `ended` is what ended them.
+    holds the states so far, and `ended` is what ended them. A cell of another model than the grid's recipe
+    has that model's own settings where it cannot use those of the recipe; `said` of the Grid names them.
     """
+    cells, said = fitted_cells(studio, asked)
     calls = [0]
 
     def counted(call: Callable[[], Prediction]) -> Prediction:
         calls[0] += 1
         return call() if ask is None else ask(call)
 
-    return _sweeping(asked, in_lockstep([_run_of(studio, cell) for cell in asked.cells], counted), calls)
+    run = in_lockstep([_run_of(studio, cell) for cell in cells], counted)
+    return _sweeping(asked, [Record(cell, MAX_BYTES // len(cells)) for cell in cells], run, calls, said)
 
 
 def _sweeping(
-    asked: GridRecipe, run: Iterator[tuple[int, State]], calls: Sequence[int]
+    asked: GridRecipe,
+    records: Sequence[Record],
+    run: Iterator[tuple[int, State]],
+    calls: Sequence[int],
+    said: tuple[str, ...],
 ) -> Generator[NewFrame, None, Grid]:
-    records = [Record(cell, MAX_BYTES // len(asked.cells)) for cell in asked.cells]
     ended: BaseException | None = None
     try:
         for number, state in run:
@@ -87,7 +95,7 @@ def _sweeping(
             raise
         ended = error
     lanes = tuple(record.lane() if record.frames else _blank(record.recipe, records) for record in records)
-    return Grid(asked, lanes, calls[0], ended=ended)
+    return Grid(asked, lanes, calls[0], ended=ended, said=said)
 
 
 def _blank(recipe: Recipe, records: Sequence[Record]) -> Lane:

@@ -66,7 +66,9 @@ class Runs:
         """The settings that all runs share, in a line: model, label or prompt, sampler, steps, guidance and
         seeds.
         """
-        recipes = self.recipe.lanes if isinstance(self.recipe, RaceRecipe) else self.recipe.cells
+        race = isinstance(self.recipe, RaceRecipe)
+        # a cell may have fallen back to other settings than the grid's recipe says
+        recipes = self.recipe.lanes if race else [lane.recipe for lane in self.lanes]
         return ", ".join(filter(None, (_equal([one(recipe) for recipe in recipes]) for one in _COMMON)))
 
     def on(self: R, clock: str) -> R:

@@ -22,7 +22,9 @@ from .recipe import Recipe
 TABLE = "steps.csv"
 MOST_SECONDS = 24 * 3600.0
 SHARE = 0.1  # share of the budget that timing may take when steps are slow
+TOLERANCE = 0.2  # how far from the budget a run may land, as a share of it
 MEASURED = 12  # steps that are timed, after a warm-up step
+FEWEST = 2  # of these where steps are slow: one alone says little on a busy machine
 # Samplers with one network call a step: in equal time all of them make the same number of steps.
 ONE_CALL = frozenset(
     "ddim ddpm euler euler_ancestral dpmpp_2m dpmpp_3m dpmpp_2m_sde unipc deis lms plms".split()
@@ -174,7 +176,7 @@ def plan(
     `step_seconds` is the time of one step on this machine, `most` the largest number of steps that the model
     allows, `source` the name of the table for the explanation, `assumed` what the table does not tell.
     """
-    fit = int(seconds / step_seconds)
+    fit = fitting_steps(seconds, step_seconds)
     steps = max(1, min(fit, most))
     names = [*dict.fromkeys(one.sampler for one in table)]
     best = min(names, key=lambda name: expected(table, name, steps))
@@ -203,6 +205,15 @@ def plan(
     return Plan(best, steps, took, " ".join(reason), details)
 
 
+def fitting_steps(seconds: float, step_seconds: float) -> int:
+    """The most steps that fit into `seconds`, 0 if none does. Where they would fill less than four fifths of
+    it, one step more, if that takes at most a fifth more than `seconds`.
+    """
+    exact = seconds / step_seconds
+    fewer = int(exact)
+    return fewer + 1 if fewer < (1 - TOLERANCE) * exact and fewer + 1 <= (1 + TOLERANCE) * exact else fewer
+
+
 def _enough(table: Sequence[Measured], distance: float, steps: int) -> Measured | None:
     """The row with the fewest steps that is at least as good with at most half of the steps."""
     good = [one for one in table if one.distance <= distance and one.steps <= steps // 2]
@@ -217,7 +228,7 @@ def step_seconds(frames: Iterator[Any], budget: float) -> float:
     """
     next(frames)
     began, times = time.perf_counter(), []
-    while len(times) < MEASURED and (len(times) < 1 or time.perf_counter() - began < SHARE * budget):
+    while len(times) < MEASURED and (len(times) < FEWEST or time.perf_counter() - began < SHARE * budget):
         start = time.perf_counter()
         if next(frames, None) is None:
             break

@@ -154,8 +154,8 @@ export const downloadInside = () => {
 /** @param {Record<string, string>} texts @param {string} name */
 export const lookUp = (texts, name) => texts[name];
 
-/** @param {any} one @param {string} lanes @param {string} x @param {string} y */
-export const tryComparison = (one, lanes, x, y) => [one?.lanes ?? lanes, one?.x ?? x, one?.y ?? y];
+/** @param {any} one @param {string} lanes @param {any} axes the value of their menus */
+export const tryComparison = (one, lanes, axes) => [one?.lanes ?? lanes, { ...axes, x: one?.x ?? axes.x, y: one?.y ?? axes.y }];
 
 /** The menus of the lanes with another text. @param {string} text @param {any} value */
 export const withLanes = (text, value) => (value ? { ...value, text } : value);
@@ -165,8 +165,8 @@ export const lanesAsText = (value) => value?.text ?? '';
 
 /** The tab may only now be drawn. */
 export const showComparison = () => {
-  const view = find('#compare-view'), { top, bottom } = view.getBoundingClientRect();
-  if (top < 0 || Math.min(bottom, innerHeight) - top < 200) view.scrollIntoView({ block: 'start' });
+  const view = find('#compare-view'), { top } = view.getBoundingClientRect();
+  if (top < 0 || top > innerHeight / 3) view.scrollIntoView({ block: 'start' });      // on a phone it lies below the form
 };
 
 /** Presses Run once the tab shows it. */

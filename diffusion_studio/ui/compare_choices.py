@@ -26,12 +26,12 @@ Asked = RaceRecipe | GridRecipe
 AWAY = "Guidance below 0 leads away from what is asked for, towards what else the model draws."
 IDLE_GUIDANCE = "Without a prompt or label guidance changes nothing: give one in Generate."
 FIRST_LANES = "sampler=ddim, steps=16\nsampler=dpmpp_2m, steps=8\nsampler=ddpm, steps=24"  # as recorded
-FIRST_AXES = "guidance=1, 2, 4, 8", "sampler=ddim, dpmpp_2m"
+FIRST_AXES = "guidance=1, 2, 4, 8", "steps=4, 8, 25"  # with the settings of a fresh page: of a hero
 
 
 def base_sentence(recipe: str) -> str:
     """A sentence on the base recipe, as HTML. A link may bring its words, so it is no Markdown."""
-    own = "the settings in the tab <b>Generate</b> (with its picture or branch, if there is one)"
+    own = "the settings in <b>Generate</b>, with its picture or branch"
     base = f"<b>{escape(recipe)}</b>" if recipe else own
     return f"<p>All runs begin with {base}.</p>"
 
@@ -144,7 +144,7 @@ def suggestions(kind: str, base: Recipe | None) -> list[Item]:
     """Buttons that fill the form and run it. With a base its own run is the first lane."""
     if kind == GRID:
         found = {
-            "Guidance and sampler": {"x": FIRST_AXES[0], "y": FIRST_AXES[1]},
+            "Guidance and steps": {"x": FIRST_AXES[0], "y": FIRST_AXES[1]},
             "Steps and sampler": {"x": "steps=2, 4, 8, 16", "y": "sampler=ddim, dpmpp_2m, ddpm"},
             "Guidance and seed": {"x": "guidance=1, 2, 4, 8", "y": "seed=0, 1, 2"},
         }

@@ -14,11 +14,12 @@ import gradio as gr
 
 from ..compare.clocks import CLOCKS
 from ..compare.grid import Grid, sweeping
-from ..compare.other_models import with_own_settings
+from ..compare.other_models import fitted_cells, with_own_settings
 from ..compare.player_data import shown_value
 from ..compare.race import Race, racing, reference_recipe
 from ..compare.recipes import (
     MOST_REFERENCE_STEPS,
+    Axis,
     GridRecipe,
     RaceRecipe,
     reference_steps,
@@ -30,6 +31,7 @@ from ..export import FORMATS
 from ..files import safe_name
 from ..runs.recipe import Recipe
 from ..studio import Studio
+from .axes import axes_value, axis_rows
 from .compare_choices import (
     FIRST_AXES,
     FIRST_LANES,
@@ -83,7 +85,14 @@ OLD_WHILE = "These are the runs from before. The new ones are being made."
 OLD_AFTER = "The runs that were asked for last were not made. These are the ones from before."
 OLD_FORM = "These are the runs from before. Run makes those of the form."
 WHY_NOT = "A file can be made once something has run here."
-LABELLED |= {"lanes": "Lanes", "axis": "The axis", "clock": "Clock", "reference": "Steps of the reference"}
+LABELLED |= {
+    "lanes": "Lanes",
+    "axis": "The axis",
+    "x": "Along x",
+    "y": "Along y",
+    "clock": "Clock",
+    "reference": "Steps of the reference",
+}
 
 
 class CompareTab:
@@ -103,7 +112,12 @@ class CompareTab:
         with gr.Row(elem_id="compare-stage"):
             with gr.Column(elem_id="compare-quick"):
                 self.kind = gr.Radio(
-                    [("Race", RACE), ("Grid", GRID)], value=RACE, label="What", elem_id="compare-kind"
+                    [("Race", RACE), ("Grid", GRID)],
+                    value=RACE,
+                    label="What",
+                    show_label=False,
+                    container=False,
+                    elem_id="compare-kind",
                 )
                 self.begins = gr.HTML(base_sentence(""), elem_id="compare-begins")
                 self.own = gr.Button(
@@ -112,11 +126,6 @@ class CompareTab:
                 self.tries = picker(suggestions(RACE, None), **TRIES, elem_id="compare-tries")
                 self._render_lanes()
                 self._render_axes()
-                with gr.Group():
-                    self.clock = gr.Radio(
-                        clock_choices(RACE), value="log-snr", label="Clock", elem_id="compare-clock"
-                    )
-                    self.clock_help = gr.HTML(clock_help("log-snr"), elem_id="compare-clock-help")
                 self._render_reference()
                 with gr.Row(elem_id="compare-press"):
                     self.go = gr.Button("Run", variant="primary", elem_id="compare-run", min_width=80)
@@ -137,6 +146,11 @@ class CompareTab:
                         elem_id="compare-restore",
                     )
             with gr.Column(elem_id="compare-view"):
+                with gr.Row(elem_id="compare-time"):
+                    self.clock = gr.Radio(
+                        clock_choices(RACE), value="log-snr", label="Clock", elem_id="compare-clock"
+                    )
+                    self.clock_help = gr.HTML(clock_help("log-snr"), elem_id="compare-clock-help")
                 self.status = gr.HTML("", elem_id="compare-status", min_height=24)
                 self.view = compare_view(self._followed.at, elem_id="compare-together")
                 with gr.Row(elem_id="compare-saving"):
@@ -160,6 +174,9 @@ class CompareTab:
                 elem_id="compare-lanes-help",
             )
             self.rows = lane_rows(FIRST_LANES, self._models(), elem_id="compare-rows")
+            # The style sheet shows the text where this is checked. A closed accordion would not do: what it
+            # holds is not on the page, and the menus follow the text.
+            gr.Checkbox(False, label="As text, with any setting", elem_id="compare-as-text")
             self.lanes = gr.Textbox(
                 FIRST_LANES,
                 label="Lanes as text",
@@ -177,23 +194,20 @@ class CompareTab:
         """The value of the lanes' menus, for what all runs begin with."""
         return lanes_value(lanes, self._models(), () if base is None else of_its_own(base).values())
 
+    def _axes(self, x: str, y: str, base: Recipe | None) -> dict[str, Any]:
+        """The value of the axes' menus, for what all runs begin with."""
+        return axes_value(x, y, self.studio.models(), "" if base is None else base.model)
+
     def _render_axes(self) -> None:
         with gr.Group(visible=False) as self.axis_group:
-            self.x = gr.Textbox(
-                FIRST_AXES[0],
-                label="Along x",
-                info="A setting and its values. One with a comma stands in quotes.",
-                elem_id="compare-x",
-            )
-            self.y = gr.Textbox(FIRST_AXES[1], label="Along y, or nothing", elem_id="compare-y")
+            self.axes = axis_rows(*FIRST_AXES, self.studio.models(), elem_id="compare-axes")
 
     def _render_reference(self) -> None:
         with gr.Group() as self.reference_group:
             self.reference = gr.Checkbox(
                 False,
                 label="Distance to a reference run",
-                info="Also runs lane 1's settings by DDIM in many steps, near the exact solution, and says "
-                "how far each lane ends from it.",
+                info="How far each lane ends from the nearly exact solution: lane 1 by DDIM in many steps.",
                 elem_id="compare-reference",
             )
             self.reference_steps = gr.Number(
@@ -219,8 +233,7 @@ class CompareTab:
             self.rows,
             self.lanes,
             self.axis_group,
-            self.x,
-            self.y,
+            self.axes,
             self.clock,
             self.clock_help,
             self.reference_group,
@@ -238,7 +251,7 @@ class CompareTab:
     def _inputs(self) -> set[Any]:
         return {
             *self.settings.inputs(),
-            *(self.base, self.kind, self.lanes, self.x, self.y, self.clock),
+            *(self.base, self.kind, self.lanes, self.axes, self.clock),
             *(self.reference, self.reference_steps),
         }
 
@@ -262,11 +275,11 @@ class CompareTab:
             show_progress="hidden",
             api_visibility="private",
         )
-        self.own.click(self._no_base_updates, [self.kind, self.lanes], self._of_base(), **quick)
+        self.own.click(self._no_base_updates, [self.kind, self.lanes, self.axes], self._of_base(), **quick)
         self.tries.input(
             None,
-            [self.tries, self.lanes, self.x, self.y],
-            [self.lanes, self.x, self.y],
+            [self.tries, self.lanes, self.axes],
+            [self.lanes, self.axes],
             js=call_action("tryComparison"),
             **quick,
         ).then(None, js=call_action("runComparison"), queue=False, api_visibility="private")
@@ -413,15 +426,16 @@ class CompareTab:
 
     def _of_base(self) -> list[Any]:
         """What `_no_base_updates` sets."""
-        return [self.base, self.begins, self.own, self.tries, self.rows]
+        return [self.base, self.begins, self.own, self.tries, self.rows, self.axes]
 
-    def _no_base_updates(self, kind: str, lanes: str) -> list[Any]:
+    def _no_base_updates(self, kind: str, lanes: str, axes: Mapping[str, str]) -> list[Any]:
         return [
             "",
             base_sentence(""),
             gr.update(visible=False),
             other_items(suggestions(kind, None), **TRIES),
             self._rows(lanes, None),
+            self._axes(axes["x"], axes["y"], None),
         ]
 
     def _form_updates(
@@ -445,7 +459,7 @@ class CompareTab:
         fields = (
             {self.lanes: text, self.rows: self._rows(text, base)}
             if kind == RACE
-            else {self.x: lines[0], self.y: lines[1]}
+            else {self.axes: self._axes(lines[0], lines[1], base)}
         )
         reference = asked.reference if isinstance(asked, RaceRecipe) else 0
         return {
@@ -476,10 +490,9 @@ class CompareTab:
             )
         if not values[self.base] and base.edit is None and base.branch is None:
             base = base.first_pictures(1)
-        axes = [axis_of(text) if text.strip() else None for text in (values[self.x], values[self.y])]
-        x, y = axes if axes[0] is not None else axes[::-1]
+        x, y = [_axis(side, values[self.axes][side]) for side in ("x", "y")]
         if x is None:
-            raise OptionError("axis", "A grid needs a setting to vary. Write one along x: guidance=1, 2, 4.")
+            raise OptionError("x", "A grid needs a setting to vary. Choose one along x, with its values.")
         return GridRecipe(base, x, y, values[self.clock])
 
     def _base(self, values: Mapping[Any, Any]) -> Recipe:
@@ -533,14 +546,13 @@ class CompareTab:
         def ask(text: str, request: gr.Request) -> dict[Any, Any]:
             given = json.loads(text or "{}")
             kind, lanes = RACE if "lanes" in given else GRID, given.get("lanes", FIRST_LANES)
+            axes = {"x": given.get("x", FIRST_AXES[0]), "y": given.get("y", "")}
             return {
                 **self._form_of(kind, "", "log-snr", "gif"),
                 **self._view_updates(kind, request.session_hash or "", OLD_FORM),
-                **dict(zip(self._of_base(), self._no_base_updates(kind, lanes))),
+                **dict(zip(self._of_base(), self._no_base_updates(kind, lanes, axes))),
                 self.kind: kind,
                 self.lanes: lanes,
-                self.x: given.get("x", FIRST_AXES[0]),
-                self.y: given.get("y", ""),
                 tabs: gr.Tabs(selected="compare"),
             }
 
@@ -626,13 +638,13 @@ class CompareTab:
         so does another press of Run; what has been computed by then is shown.
         """
         given = asked  # is run, and says the same again with what it made
-        asked, said = self._with_own_settings(given)
-        kind, recipes = (RACE, asked.lanes) if isinstance(asked, RaceRecipe) else (GRID, asked.cells)
+        kind = RACE if isinstance(given, RaceRecipe) else GRID
+        asked, recipes, said = self._with_own_settings(given)
         active = self._newest.begin(visitor)
         self._clocks[visitor, kind] = asked.clock
         key = self._followed.begin()
         try:
-            calls = self._calls(asked)
+            calls = self._calls(asked, recipes)
             turn = self.prices.turn_for(
                 recipes[0],
                 calls,
@@ -648,7 +660,7 @@ class CompareTab:
                     else sweeping(given, self.studio, turn.ask)
                 )
             )
-            plan = self._status(kind, visitor, " ".join([self._plan(asked), *said]))
+            plan = self._status(kind, visitor, " ".join([self._plan(asked, recipes), *said]))
             yield _updates({"stale": OLD_WHILE, "kind": kind, "follow": key}, plan)
             made, began, beat = None, 0.0, time.monotonic()
             for found in self.compute.watched(with_counts(run), TICK_SECONDS, turn):
@@ -672,20 +684,22 @@ class CompareTab:
             self._followed.end(key)
             self._newest.leave(visitor, active)
 
-    def _with_own_settings(self, asked: Asked) -> tuple[Asked, tuple[str, ...]]:
-        """As `compare.other_models` has it, for a race."""
-        if not isinstance(asked, RaceRecipe):
-            return asked, ()
-        return self.compute.call(lambda: with_own_settings(self.studio, asked))
+    def _with_own_settings(self, asked: Asked) -> tuple[Asked, Sequence[Recipe], tuple[str, ...]]:
+        """As `compare.other_models` has it: what is asked for, its recipes, and what they fall back to."""
+        if isinstance(asked, RaceRecipe):
+            race, said = self.compute.call(lambda: with_own_settings(self.studio, asked))
+            return race, race.lanes, said
+        cells, said = self.compute.call(lambda: fitted_cells(self.studio, asked))
+        return asked, cells, said
 
-    def _plan(self, asked: Asked) -> str:
+    def _plan(self, asked: Asked, recipes: Sequence[Recipe]) -> str:
         """What will be computed and how long it takes, before the first state."""
-        parts = [self._cost(asked.lanes if isinstance(asked, RaceRecipe) else asked.cells)]
+        parts = [self._cost(recipes)]
         if isinstance(asked, GridRecipe):
-            parts[0] = f"{len(asked.cells)} cells: {parts[0]} if each ran alone"
+            parts[0] = f"{len(recipes)} cells: {parts[0]} if each ran alone"
             parts.append("Cells at one noise level share a call")
         else:
-            parts[0] = f"{len(asked.lanes)} lanes: {parts[0]}"
+            parts[0] = f"{len(recipes)} lanes: {parts[0]}"
         if isinstance(asked, RaceRecipe) and asked.reference_to_run:
             exact = reference_recipe(self.studio, asked.lanes[0], asked.reference_to_run)
             parts.append(f"Then the reference: {self._cost([exact])}")
@@ -738,12 +752,12 @@ class CompareTab:
             inform(in_words(error))
             return made, shown_value(made)
 
-    def _calls(self, asked: Asked) -> float:
+    def _calls(self, asked: Asked, recipes: Sequence[Recipe]) -> float:
         """About how many network calls about one picture all runs make together."""
-        recipes = [*(asked.lanes if isinstance(asked, RaceRecipe) else asked.cells)]
+        every = [*recipes]
         if isinstance(asked, RaceRecipe) and asked.reference_to_run:
-            recipes.append(reference_recipe(self.studio, recipes[0], asked.reference_to_run))
-        return sum(self.prices.calls(one) * one.pictures for one in recipes)
+            every.append(reference_recipe(self.studio, recipes[0], asked.reference_to_run))
+        return sum(self.prices.calls(one) * one.pictures for one in every)
 
     def forget(self, visitor: str) -> None:
         """Free what is kept of a visitor whose page has closed."""
@@ -771,6 +785,16 @@ def _updates(view: Any = None, status: str | None = None, stop: bool | None = No
         *[gr.skip()] * 3,
         gr.skip() if stop is None else gr.update(interactive=stop),
     )
+
+
+def _axis(side: str, text: str) -> Axis | None:
+    """The axis of a side of the form, None where nothing is chosen. What is wrong with it is said there."""
+    try:
+        return axis_of(text) if text.strip() else None
+    except OptionError as error:
+        if error.field != "axis":
+            raise
+        raise OptionError(side, str(error)) from error
 
 
 def _to_int(number: Any) -> Any:

@@ -117,8 +117,8 @@ def _recorded(x0: bool) -> Figure:
     """The recorded run that the page begins with: its state, or what the network expects."""
     recording = json.loads(OPENING.read_text("utf-8"))
     frames = [_unpacked(one[1]) for one in recording["frames"]]
-    half = frames[0].shape[1] // 2
-    pictures = np.stack([one[:, half:] if x0 else one[:, :half] for one in frames])
+    half = frames[0].shape[0] // 2  # x stands above x0
+    pictures = np.stack([one[half:] if x0 else one[:half] for one in frames])
     title = f"a recorded run for “{recording['recipe']['prompt']}”"
     return _figure([(title, [*pictures, *pictures[-1:].repeat(8, 0)])])  # the end stands a while
 

@@ -209,7 +209,7 @@
   };
   const block = (field) => field.closest('#seed-row, #steps-row') ?? field;
   const tell = (text, field) => {                      // whether there was a place for it
-    const control = placesOf(field, pressedOn?.id ?? '', find('#compare-y textarea, #compare-y input')?.value).map(find).find((one) => one?.checkVisibility());
+    const control = placesOf(field, pressedOn?.id ?? '', find('#compare-y')?.dataset.setting).map(find).find((one) => one?.checkVisibility());
     const under = control ? block(control) : pressedOn?.isConnected && !pressedOn.closest(NO_PLACE) ? pressedOn.closest(PRESSES) ?? pressedOn : null;
     if (!under?.checkVisibility()) return false;
     for (const one of document.querySelectorAll('.said-wrong')) if (one.textContent === text && one.under === under) mended(one);      // pressed again by keys
@@ -219,8 +219,9 @@
     for (const one of notice.fields) {
       one.setAttribute('aria-invalid', 'true'); one.setAttribute('aria-describedby', notice.id);
     }
-    const kept = notice.fields.map((one) => one.value);      // other controls set values too, without an event
-    if (kept.length) notice.watch = setInterval(() => { if (!notice.isConnected || notice.fields.some((one, k) => one.value !== kept[k])) mended(notice); }, 200);
+    const watched = control && !notice.fields.length ? [...control.parentElement.querySelectorAll('input, textarea')] : notice.fields;
+    const kept = watched.map((one) => one.value);            // other controls set values too, without an event
+    if (kept.length) notice.watch = setInterval(() => { if (!notice.isConnected || watched.some((one, k) => one.value !== kept[k])) mended(notice); }, 200);
     if (under === control) control.append(notice); else under.after(notice);
     notice.scrollIntoView({ block: 'nearest' });
     return true;

@@ -59,11 +59,11 @@ const FIELDS = {                                       // the settings of an Opt
 /**
  * Where on the page the control of a setting may be, first choice first; a press in Compare is about what is written there.
  * @param {string} field as an OptionError names it @param {string} pressed the id of the button that was pressed
- * @param {string} y the second axis of a grid as it is written
+ * @param {string} y the setting of the second axis of a grid
  */
 export const placesOf = (field, pressed, y = '') => {
   if (field === 'base') return [];                     // of Compare, from another tab
-  if (pressed === 'compare-run') return ['#compare-lanes', y.trim().startsWith(`${field}=`) ? '#compare-y' : '#compare-x'];
+  if (pressed === 'compare-run') return ['#compare-lanes', '#compare-lanes-help', field === 'y' || (field && y === field.split('.').at(-1)) ? '#compare-y' : '#compare-x'];
   if (field.startsWith('export.')) return [`#${pressed.startsWith('points-') ? 'points-' : ''}export-${field.slice('export.'.length)}`];
   const known = /** @type {Record<string, string>} */ (FIELDS)[field];
   return known ? [known] : [];

@@ -31,6 +31,7 @@ class Files:
 
 # name -> files. A component asks for its own by `own_component(name)` in component.py.
 COMPONENTS = {
+    "axes": Files(("axes/axis_text.mjs", "axes/axes.js"), "axes/axes.css", "axes/axes.html"),
     "builder": Files(("builder/builder.js",), "builder/builder.css", "builder/builder.html"),
     "classroom": Files(
         ("classroom/follow.mjs", "classroom/classroom.js"),

@@ -2,13 +2,15 @@
 
     python tests/benchmarks/time_budget.py
 
-Wanted is 0.8 to 1.2. What is chosen for each budget is printed with it. A model is warmed up first, as loading
-it is not part of the budget.
+Wanted is 0.8 to 1.2. What is chosen for each budget is printed with it, and how many processes compete for the
+processor (the load of the last minute over the number of cores): a budget is kept as far as that stays the same
+between the timing and the run. A model is warmed up first, as loading it is not part of the budget.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
 
 from diffusion_studio import Studio
@@ -31,8 +33,9 @@ def main() -> None:
             for _ in studio.stream(recipe):
                 pass
             took = time.perf_counter() - began
-            share = f"{took / seconds:.2f}"
-            print(f"{model:14} {seconds:4g} s asked, {took:6.2f} s taken: {share}   {said}", flush=True)
+            share, load = took / seconds, os.getloadavg()[0] / (os.cpu_count() or 1)
+            taken = f"{model:14} {seconds:4g} s asked, {took:6.2f} s taken: {share:.2f}, load {load:.1f}"
+            print(f"{taken}   {said}", flush=True)
 
 
 if __name__ == "__main__":

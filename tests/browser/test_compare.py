@@ -8,6 +8,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 from helpers import answered, choose_model, open_tab, run, set_number
+from PIL import Image
 
 import diffusion_studio as ds
 from diffusion_studio.compare.recipes import Axis
@@ -28,6 +29,23 @@ def shown(page, kind: str, runs: int) -> None:
     page.wait_for_selector(
         f".together[data-kind={kind}][data-runs='{runs}'][data-recorded=false]", timeout=BOUND
     )
+
+
+def write_lanes(page, text: str) -> None:
+    page.check("#compare-as-text input")
+    page.fill("#compare-lanes textarea", text)
+
+
+def write_axis(page, side: str, text: str) -> None:
+    """Choose the setting from the menu, and type the values; "" chooses nothing."""
+    setting, _, values = text.partition("=")
+    page.select_option(f"#compare-{side} select", setting)
+    if setting:
+        page.fill(f"#compare-{side} input", values)
+
+
+def axis(page, side: str) -> tuple[str, str]:
+    return page.input_value(f"#compare-{side} select"), page.input_value(f"#compare-{side} input")
 
 
 def picture(page, number: int) -> str:
@@ -67,7 +85,7 @@ def test_a_race_plays_scrubs_and_is_saved(page, tmp_path):
     set_number(page, "#count", 2)
     set_number(page, "#steps", 6)
     open_tab(page, "Compare")
-    page.fill("#compare-lanes textarea", "as it is\nsteps=3")
+    write_lanes(page, "as it is\nsteps=3")
     page.check("#compare-clock input[value=steps]")
     ran(page, "race", 2)
     assert page.locator(".together .lane figcaption").all_inner_texts() == ["steps 6", "steps 3"]
@@ -113,10 +131,11 @@ def test_a_grid_and_a_mistake(desktop, tmp_path):
     desktop.get_by_role("tab", name="Compare").click()
     with answered(desktop):
         desktop.check("#compare-kind input[value=grid]")
-    desktop.fill("#compare-x input, #compare-x textarea", "guidance=1, 99")
+    write_axis(desktop, "y", "sampler=ddim, dpmpp_2m")
+    write_axis(desktop, "x", "guidance=1, 99")
     desktop.click("#compare-run")
     desktop.get_by_text("from -20 to 50, got 99").first.wait_for(timeout=BOUND)
-    desktop.fill("#compare-x input, #compare-x textarea", "guidance=1, 3")
+    write_axis(desktop, "x", "guidance=1, 3")
     ran(desktop, "grid", 4)
     assert desktop.locator(".together th").all_inner_texts() == [
         "sampler by guidance", "1", "3", "DDIM", "DPM-Solver++ (2M)"
@@ -130,12 +149,12 @@ def test_a_grid_and_a_mistake(desktop, tmp_path):
     assert ds.read_grid(saved(desktop, "HTML player", tmp_path)) == grid
     assert desktop.locator("#compare-saved .preview").is_hidden()  # no picture shows a page
     # what cannot be run leaves the pictures of the runs before, and says that they are
-    desktop.fill("#compare-x input, #compare-x textarea", "guidance=1, 98")
+    write_axis(desktop, "x", "guidance=1, 98")
     desktop.click("#compare-run")
     desktop.wait_for_selector(".together[data-stale=true] .stale:has-text('not made')", timeout=BOUND)
     assert "Nothing was made: Guidance must be" in desktop.inner_text("#compare-status")
     desktop.wait_for_selector("#compare-x .said-wrong >> text=Guidance must be", timeout=BOUND)
-    desktop.fill("#compare-x input, #compare-x textarea", "guidance=1, 2, 3")
+    write_axis(desktop, "x", "guidance=1, 2, 3")
     ran(desktop, "grid", 6)
     desktop.wait_for_selector(".together[data-stale=false]", timeout=BOUND)
 
@@ -145,14 +164,14 @@ def test_a_race_and_a_grid_each_keep_their_own(desktop, tmp_path):
     set_number(desktop, "#steps", 3)
     set_number(desktop, "#count", 1)
     open_tab(desktop, "Compare")
-    desktop.fill("#compare-lanes textarea", "as it is\nsteps=2")
+    write_lanes(desktop, "as it is\nsteps=2")
     ran(desktop, "race", 2)
     race = picture(desktop, 1)
     choose_kind(desktop, "grid")
     desktop.wait_for_selector(".together[data-kind=none]", timeout=BOUND)
     assert desktop.locator("#compare-save").is_disabled()
-    desktop.fill("#compare-x :is(input, textarea)", "guidance=1, 3")
-    desktop.fill("#compare-y :is(input, textarea)", "")
+    write_axis(desktop, "x", "guidance=1, 3")
+    write_axis(desktop, "y", "")
     ran(desktop, "grid", 2)
     grid = picture(desktop, 1)
     choose_kind(desktop, "race")
@@ -193,7 +212,7 @@ def test_lanes_are_chosen_from_menus(page):
     page.get_by_label("Lane 3: what differs").last.select_option("prompt")
     page.get_by_label("Lane 3: Prompt", exact=True).fill("an orc, red")
     text_is(page, 'as it is\nsampler=heun\nsteps=7, prompt="an orc, red"')
-    page.fill("#compare-lanes textarea", "as it is\nclip_range=2")
+    write_lanes(page, "as it is\nclip_range=2")
     page.wait_for_function("document.querySelectorAll('#compare-rows .lane-row').length === 2")
     assert page.get_by_label("Lane 2: what differs").input_value() == "clip_range"
     assert page.get_by_label("Lane 2: clip_range", exact=True).input_value() == "2"
@@ -253,7 +272,7 @@ def test_lanes_may_have_another_model(desktop):
     set_number(desktop, "#steps", 3)
     set_number(desktop, "#count", 1)
     open_tab(desktop, "Compare")
-    desktop.fill("#compare-lanes textarea", "label=none\nmodel=mnist, label=none")
+    write_lanes(desktop, "label=none\nmodel=mnist, label=none")
     ran(desktop, "race", 2)
     titles = desktop.locator(".together .lane figcaption").all_inner_texts()
     assert titles == ["model fashion-mnist", "model mnist"]
@@ -268,7 +287,7 @@ def test_a_run_of_points_is_compared(desktop):
     desktop.wait_for_selector("#points-player .compare:enabled", timeout=BOUND)
     desktop.click("#points-player .compare")
     desktop.wait_for_selector("#compare-status:has-text('Your run is lane 1')", timeout=BOUND)
-    desktop.fill("#compare-lanes textarea", "as it is\nsteps=4")
+    write_lanes(desktop, "as it is\nsteps=4")
     desktop.check("#compare-clock input[value=steps]")
     ran(desktop, "race", 2)
     to_tick(desktop, "0")
@@ -314,7 +333,7 @@ def test_the_run_of_the_player_is_sent_as_the_first_lane(page):
     page.wait_for_selector("#compare-begins:has-text('6 steps')", timeout=BOUND)
     assert page.input_value("#compare-lanes textarea") == "as it is\nsteps=2"
     assert "Your run is lane 1" in page.inner_text("#compare-status")
-    page.fill("#compare-lanes textarea", "as it is\nsteps=3")
+    write_lanes(page, "as it is\nsteps=3")
     ran(page, "race", 2)
     titles = page.locator(".together .lane figcaption").all_inner_texts()
     assert titles == ["steps 6", "steps 3"]
@@ -340,7 +359,7 @@ def test_the_run_of_the_player_is_sent_as_the_first_lane(page):
     assert page.evaluate(wide) == whole
     with answered(page):
         page.click("#compare-own")
-    assert "the tab Generate" in page.inner_text("#compare-begins")
+    assert "the settings in Generate" in page.inner_text("#compare-begins")
 
 
 def test_a_link_holds_a_race_and_a_grid(app, visit):
@@ -351,7 +370,7 @@ def test_a_link_holds_a_race_and_a_grid(app, visit):
     assert found.is_checked("#compare-clock input[value=calls]")
     grid = ds.GridRecipe(base, Axis("guidance", (1, 2)), Axis("steps", (2, 3)))
     found = visit_shown(visit, f"{app}/?grid={quote(grid.to_json())}", "grid", 4)
-    assert found.input_value("#compare-x :is(textarea, input)") == "guidance=1, 2"
+    assert axis(found, "x") == ("guidance", "1, 2") and axis(found, "y") == ("steps", "2, 3")
     found.click("#compare-open > button")
     link = found.input_value("#compare-link :is(textarea, input)")
     assert link == found.url.replace("%27", "'") or "?grid=" in link
@@ -370,7 +389,7 @@ def test_what_is_stopped_is_kept(desktop, tmp_path):
     """Two lanes that nobody waits for: what there is when Stop is pressed is shown, and saved."""
     set_number(desktop, "#count", 64)
     open_tab(desktop, "Compare")
-    desktop.fill("#compare-lanes textarea", "steps=1000\nsteps=900")
+    write_lanes(desktop, "steps=1000\nsteps=900")
     desktop.check("#compare-clock input[value=steps]")
     desktop.click("#compare-run")
     desktop.wait_for_selector(".together .making:has-text('of 2: step')", timeout=BOUND)
@@ -388,7 +407,7 @@ def test_a_reference_has_its_price_told(desktop):
     set_number(desktop, "#steps", 4)
     set_number(desktop, "#count", 1)
     open_tab(desktop, "Compare")
-    desktop.fill("#compare-lanes textarea", "as it is\nsteps=2")
+    write_lanes(desktop, "as it is\nsteps=2")
     with answered(desktop):
         desktop.check("#compare-reference input")
     desktop.wait_for_selector("#compare-price:has-text('200 network calls for 1 picture')", timeout=BOUND)
@@ -412,10 +431,222 @@ def test_a_word_of_the_page_is_tried(desktop):
 def test_a_lane_of_another_model_has_its_own_settings(desktop):
     """The hero's palette is none that letters knows; the view says what was taken instead."""
     open_tab(desktop, "Compare")
-    desktop.fill("#compare-lanes textarea", 'steps=3\nmodel=letters, steps=2, prompt="red serif", label=A')
+    write_lanes(desktop, 'steps=3\nmodel=letters, steps=2, prompt="red serif", label=A')
     desktop.click("#compare-run")
     desktop.wait_for_selector(".together[data-recorded=false][data-runs='2']", timeout=BOUND)
     assert "letters has no palette of its own" in desktop.inner_text(".together .note")
     assert desktop.locator(".together .states").count() == 1  # of lane 2; lane 1 is the line of 0
     marks = [int(one) for one in desktop.locator(".together .round").all_inner_texts()]
     assert len(marks) >= 3 and {b - a for a, b in zip(marks, marks[1:])} <= {1, 2, 5}  # round, evenly apart
+
+
+def test_axes_are_chosen_from_menus(page):
+    """A setting brings values to begin with; names are pressed; a mistake stands at its own axis."""
+    choose_model(page, "fashion-mnist")
+    set_number(page, "#steps", 2)
+    open_tab(page, "Compare")
+    choose_kind(page, "grid")
+    assert axis(page, "x") == ("guidance", "1, 2, 4, 8") and axis(page, "y") == ("steps", "4, 8, 25")
+    page.select_option("#compare-y select", "label")
+    assert page.input_value("#compare-y input") == "T-shirt, Trouser, Pullover"
+    page.locator("#compare-y").get_by_role("button", name="Trouser", exact=True).click()
+    page.locator("#compare-y").get_by_role("button", name="Bag", exact=True).click()
+    assert page.input_value("#compare-y input") == "T-shirt, Pullover, Bag"
+    page.fill("#compare-x input", "steps=1, 2")  # as on the command line
+    page.locator("#compare-x input").blur()
+    page.wait_for_selector("#compare-x[data-setting=steps]")
+    assert axis(page, "x") == ("steps", "1, 2")
+    assert page.locator("#compare-y select option[value=steps]").count() == 0  # taken
+    ran(page, "grid", 6)
+    assert page.locator(".together tbody th").all_inner_texts() == ["T-shirt", "Pullover", "Bag"]
+    before = picture(page, 5)
+    for values, wrong in (("T-shirt, Bagg", "'Bagg'"), ("", "at least one value")):
+        page.fill("#compare-y input", values)
+        page.click("#compare-run")
+        page.wait_for_selector(f'#compare-y .said-wrong:has-text("{wrong}")', timeout=BOUND)
+        assert page.locator(".said-wrong").count() == 1
+        assert axis(page, "x") == ("steps", "1, 2") and page.input_value("#compare-y input") == values
+    page.wait_for_selector(".together[data-stale=true]", timeout=BOUND)
+    assert picture(page, 5) == before
+    page.select_option("#compare-y select", "")
+    ran(page, "grid", 2)
+    assert page.locator(".said-wrong").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert axe(page) == []
+
+
+def test_a_grid_has_an_example_of_one_press(page):
+    """Guidance by steps, with the settings of a fresh page: a hero."""
+    set_number(page, "#count", 1)
+    open_tab(page, "Compare")
+    choose_kind(page, "grid")
+    page.click(".together .try")
+    shown(page, "grid", 12)
+    assert page.locator(".together tr > :first-child").all_inner_texts() == [
+        "steps by guidance", "4", "8", "25"
+    ]  # fmt: skip
+    assert page.inner_text("#compare-status").startswith("12 runs of heroes, “a wizard with a ruby staff”")
+
+
+def test_a_cell_of_a_grid_is_seen_alone(page):
+    choose_model(page, "fashion-mnist")
+    set_number(page, "#steps", 2)
+    open_tab(page, "Compare")
+    choose_kind(page, "grid")
+    write_axis(page, "y", "seed=" + ", ".join(map(str, range(8))))
+    write_axis(page, "x", "guidance=1, 1.5, 2, 3, 4, 5, 6, 8")
+    ran(page, "grid", 64)
+    assert "4 network calls for 64 cells" in page.inner_text(".together .note")
+    names = page.locator(".together tbody th").nth(3)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.evaluate("document.querySelector('.together .runs').scrollLeft = 500")
+    assert names.bounding_box()["x"] >= 0  # the names of the rows stay where a phone scrolls the columns
+    small = page.locator(".together canvas").nth(9).bounding_box()["width"]
+    page.locator(".together canvas").nth(9).click()
+    alone = page.locator(".together canvas:visible")
+    assert alone.count() == 1 and alone.bounding_box()["width"] > 2 * small
+    assert page.inner_text(".together .tip") == "guidance 1.5, seed 1: click for all"
+    last = page.evaluate("document.querySelector('.together td.lone canvas').toDataURL()")
+    to_tick(page, "0")
+    assert page.evaluate("document.querySelector('.together td.lone canvas').toDataURL()") != last
+    alone.click()
+    assert page.locator(".together canvas:visible").count() == 64
+    page.locator(".together canvas").nth(63).focus()
+    page.keyboard.press("Enter")
+    assert page.inner_text(".together .tip") == "guidance 8, seed 7: click for all"
+    page.locator(".together td.lone canvas").focus()
+    page.keyboard.press(" ")
+    assert page.locator(".together canvas:visible").count() == 64
+
+
+def test_a_saved_grid_opens_again(desktop, tmp_path):
+    """An animation and a sheet hold the grid, and another visitor's page shows it with its axes."""
+    choose_model(desktop, "fashion-mnist")
+    set_number(desktop, "#steps", 2)
+    open_tab(desktop, "Compare")
+    choose_kind(desktop, "grid")
+    write_axis(desktop, "y", "sampler=ddim, ddpm")
+    write_axis(desktop, "x", "guidance=1, 4")
+    ran(desktop, "grid", 4)
+    end = picture(desktop, 3)
+    film, sheet = saved(desktop, "GIF", tmp_path), saved(desktop, "PNG sheet", tmp_path)
+    with Image.open(film) as moving, Image.open(sheet) as still:
+        assert moving.n_frames > 3
+        assert moving.width == still.width and still.height > 128  # its cells, and the axes above them
+    desktop.reload()
+    desktop.wait_for_selector("#generate")
+    open_tab(desktop, "Compare")
+    desktop.click("#compare-open > button")
+    desktop.set_input_files("#compare-restore input[type=file]", sheet)
+    shown(desktop, "grid", 4)
+    assert axis(desktop, "x") == ("guidance", "1, 4") and axis(desktop, "y") == ("sampler", "ddim, ddpm")
+    assert picture(desktop, 3) == end
+
+
+def test_cells_may_have_another_model(desktop):
+    """The label is none of mnist's: its cell has mnist's own, and the page says so."""
+    choose_model(desktop, "fashion-mnist")
+    set_number(desktop, "#steps", 2)
+    open_tab(desktop, "Compare")
+    choose_kind(desktop, "grid")
+    write_axis(desktop, "y", "")
+    write_axis(desktop, "x", "model=fashion-mnist, mnist")
+    ran(desktop, "grid", 2)
+    note = desktop.inner_text(".together .note")
+    assert "There is no label of mnist 'Sneaker', so the label is the default of mnist" in note
+
+
+def test_the_line_between_two_lanes_follows_mouse_and_keys(desktop):
+    open_tab(desktop, "Compare")
+    desktop.wait_for_selector(".together[data-recorded=true]", timeout=BOUND)
+    desktop.select_option(".together .lay", "2")
+    assert desktop.locator(".together .side").all_inner_texts() == ["lane 1", "lane 3"]
+    left, right = (one.bounding_box()["x"] for one in desktop.locator(".together .side").all())
+    line = desktop.locator(".together .wipe")
+    box = line.bounding_box()
+    assert box["x"] <= left < box["x"] + box["width"] / 2 < right < box["x"] + box["width"]
+    halfway = picture(desktop, 0)
+    desktop.mouse.move(box["x"] + box["width"] / 2, box["y"] + 50)
+    desktop.mouse.down()
+    desktop.mouse.move(box["x"] + box["width"] / 4, box["y"] + 60, steps=4)
+    desktop.mouse.up()
+    assert 20 <= float(line.input_value()) <= 30 and picture(desktop, 0) != halfway
+    dragged = float(line.input_value())
+    desktop.keyboard.press("ArrowRight")
+    assert float(line.input_value()) == dragged + 0.5
+    desktop.keyboard.press("End")
+    first = picture(desktop, 0)
+    desktop.keyboard.press("Home")
+    assert picture(desktop, 0) == picture(desktop, 2) != first
+    desktop.select_option(".together .lay", "")
+    assert desktop.locator(".together .side").count() == 0 and picture(desktop, 0) == first
+
+
+def test_the_line_between_two_lanes_follows_a_finger(app, browser):
+    """Sideways; a finger that goes up or down scrolls the page, and the line stays."""
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
+    page = context.new_page()
+    page.set_default_timeout(BOUND)
+    page.goto(app)
+    page.wait_for_selector("#generate")
+    open_tab(page, "Compare")
+    page.wait_for_selector(".together[data-recorded=true]")
+    page.select_option(".together .lay", "1")
+    line = page.locator(".together .wipe")
+    line.scroll_into_view_if_needed()
+    box = line.bounding_box()
+    fingers = context.new_cdp_session(page)
+
+    def touch(path):
+        for number, (x, y) in enumerate(path):
+            kind = "touchMove" if number else "touchStart"
+            points = [{"x": box["x"] + box["width"] * x, "y": box["y"] + box["height"] * y}]
+            fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+            page.wait_for_timeout(30)
+        fingers.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    at = "document.querySelector('.together .wipe').value"
+    touch([(share, 0.6) for share in (0.5, 0.45, 0.4, 0.35, 0.3, 0.25)])
+    page.wait_for_function(f"{at} >= 20 && {at} <= 30")
+    stood, before = line.input_value(), page.evaluate("scrollY")
+    touch([(0.6, share) for share in (0.8, 0.75, 0.65, 0.5, 0.35, 0.2)])
+    page.wait_for_function("y => scrollY > y + 50", arg=before)
+    assert line.input_value() == stood
+    context.close()
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (1920, 1080)])
+def test_lanes_clock_and_run_are_in_sight(desktop, size):
+    desktop.set_viewport_size({"width": size[0], "height": size[1]})
+    open_tab(desktop, "Compare")
+    desktop.wait_for_selector(".together[data-recorded=true]", timeout=BOUND)
+    parts = [*desktop.locator(".together .lane canvas, .together .scrub, .together .play").all()]
+    parts += [desktop.locator(one) for one in ("#compare-clock", "#compare-rows", "#compare-run")]
+    for one in parts:
+        box = one.bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= size[1], one
+    assert desktop.evaluate("document.documentElement.scrollHeight") <= size[1] + 100
+
+
+def test_a_mistake_in_the_lanes_goes_when_it_is_mended(desktop):
+    choose_model(desktop, "fashion-mnist")
+    set_number(desktop, "#steps", 3)
+    open_tab(desktop, "Compare")
+    write_lanes(desktop, "as it is\nstepps=2")
+    desktop.click("#compare-run")
+    desktop.wait_for_selector("#compare-lanes .said-wrong:has-text('Did you mean steps')", timeout=BOUND)
+    write_lanes(desktop, "as it is\nsteps=2")
+    desktop.wait_for_selector(".said-wrong", state="detached", timeout=BOUND)
+    desktop.uncheck("#compare-as-text input")  # folded, so a mistake stands above the menus
+    steps = desktop.get_by_label("Lane 2: Steps", exact=True)
+    for mend in (lambda: steps.fill("2"), lambda: ran_example(desktop)):
+        steps.fill("-4")
+        desktop.click("#compare-run")
+        desktop.wait_for_selector("#compare-lanes-help .said-wrong:has-text('at least 1')", timeout=BOUND)
+        mend()
+        desktop.wait_for_selector(".said-wrong", state="detached", timeout=BOUND)
+
+
+def ran_example(page) -> None:
+    page.click("#compare-tries button:has-text('4, 8 and 25')")
+    shown(page, "race", 3)

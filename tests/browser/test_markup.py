@@ -185,6 +185,7 @@ def test_markup_in_a_race_its_file_and_its_page(marked, visit, tmp_path):
     page.wait_for_selector(".together[data-runs='2'][data-recorded=false]")
     assert MARKUP in "".join(page.locator(".together .lane figcaption").all_inner_texts())
     check(page)
+    page.check("#compare-as-text input")
     page.fill("#compare-lanes textarea", f"as it is\nlabel={LINK}{MARKUP}")
     page.click("#compare-run")
     page.locator(".said-wrong").first.wait_for()  # at its field

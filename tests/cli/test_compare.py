@@ -61,6 +61,16 @@ def test_files_of_runs_are_lanes(folder):
     assert [one.steps for one in race.lanes] == [3, 2, 2] and race.reference
 
 
+@pytest.mark.parametrize("verb", ["race", "grid"])
+def test_what_a_run_of_another_model_falls_back_to_is_said(folder, checkpoint_writer, capsys, verb):
+    checkpoint_writer(folder / "checkpoints")("letters", labels=("A", "B", "C"), defaults={"label": "B"})
+    axis = {"race": "--vary", "grid": "--x"}[verb]
+    flags = ["--label", "Dog", "--steps", "2", axis, "model=tiny,letters", "--out", "made.png"]
+    assert main([verb, "tiny", *flags]) == 0
+    said = "There is no label of letters 'Dog', so the label is the default of letters, 'B'."
+    assert said in capsys.readouterr().err
+
+
 def test_a_grid_shows_one_picture_a_cell_unless_more_are_asked_for(folder):
     axes = ["--x", "guidance=1,2.5", "--y", 'label="Dog",Cat,none']
     assert main(["grid", "tiny", *axes, "--out", "grid.png"]) == 0

@@ -179,3 +179,20 @@ def test_a_grid_that_is_ended_keeps_what_there_is(studio, recipe, tmp_path):
     assert 0 < len(begun) < 4
     assert all(not cell.finished.any() for cell in made.cells if not cell.calls)
     made.save(tmp_path / "grid.png")
+
+
+def test_a_cell_of_another_model_has_its_own_settings(studio, recipe, write_checkpoint):
+    """As a lane of a race: what it cannot use of the recipe is its model's own, and the grid says so."""
+    write_checkpoint("letters", labels=("A", "B", "C"), defaults={"label": "B"})
+    made = grid(recipe, ("model", ["tiny", "letters", "twin"]), ("eta", [0.0, 1.0]), studio=studio)
+    assert [cell.recipe.label for cell in made.cells] == ["Dog", "B", "Dog"] * 2
+    assert [cell.recipe.sampler.eta for cell in made.cells] == [0.0] * 3 + [1.0] * 3
+    assert made.said == (
+        "Cells of letters: There is no label of letters 'Dog', so the label is the default of letters, 'B'.",
+    )
+    assert "Dog" not in made.common  # on a sheet: it is not what all cells were asked for
+    assert_as_single_runs(studio, made)
+    # a value of an axis is not replaced, not even the one that the recipe has too
+    for labels in (["Dog"], ["Dog", "Cat"]):
+        with pytest.raises(OptionError, match="no label of letters 'Dog'"):
+            grid(recipe, ("model", ["letters"]), ("label", labels), studio=studio)

@@ -29,7 +29,9 @@ test('a text to spell takes the place of labels and of a number of pictures', ()
 });
 
 test('a comparison to try keeps what it does not name', () => {
-  assert.deepEqual(tryComparison({ x: 'seed=1, 2' }, 'eta=0', '', 'steps=5'), ['eta=0', 'seed=1, 2', 'steps=5']);
+  const axes = { x: '', y: 'steps=5', settings: [1] };
+  assert.deepEqual(tryComparison({ x: 'seed=1, 2' }, 'eta=0', axes), ['eta=0', { x: 'seed=1, 2', y: 'steps=5', settings: [1] }]);
+  assert.deepEqual(tryComparison({ lanes: 'eta=1' }, 'eta=0', axes), ['eta=1', axes]);
 });
 
 test('the strength of an edit is told to a sheet that has a picture', () => {

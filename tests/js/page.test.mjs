@@ -25,8 +25,11 @@ test('a link within the page names its place', () => {
 
 test('an error is shown at the control of its setting, and in Compare where the setting is written', () => {
   for (const name of ['seed', 'seeds']) assert.deepEqual(placesOf(name, 'generate'), ['#seed']);
-  assert.deepEqual(placesOf('steps', 'compare-run'), ['#compare-lanes', '#compare-x']);
-  assert.deepEqual(placesOf('steps', 'compare-run', ' steps=0, 2'), ['#compare-lanes', '#compare-y']);
+  assert.deepEqual(placesOf('steps', 'compare-run'), ['#compare-lanes', '#compare-lanes-help', '#compare-x']);
+  assert.deepEqual(placesOf('steps', 'compare-run', 'steps'), ['#compare-lanes', '#compare-lanes-help', '#compare-y']);
+  assert.equal(placesOf('y', 'compare-run', 'eta').at(-1), '#compare-y');
+  assert.equal(placesOf('', 'compare-run', '').at(-1), '#compare-x');
+  assert.deepEqual(placesOf('sampler.eta', 'compare-run', 'eta'), ['#compare-lanes', '#compare-lanes-help', '#compare-y']);
   assert.deepEqual(placesOf('format', 'compare-save'), []);      // under the button
   assert.deepEqual(placesOf('base', 'compare-run'), []);
   assert.deepEqual(placesOf('export.picture', 'make-file'), ['#export-picture']);

@@ -13,6 +13,7 @@ from PIL import Image
 from rendered_controls import render_outside_drawer
 
 import diffusion_studio as ds
+from diffusion_studio.compare import settings
 from diffusion_studio.compare.player_data import IN_APP, shown_value
 from diffusion_studio.compare.recipes import Axis, GridRecipe, RaceRecipe, fingerprint
 from diffusion_studio.compare.text import (
@@ -29,7 +30,9 @@ from diffusion_studio.errors import OptionError
 from diffusion_studio.imaging.frame import Frame
 from diffusion_studio.imaging.picture import Picture
 from diffusion_studio.runs.edits import FromPicture
+from diffusion_studio.ui.axes import axes_value
 from diffusion_studio.ui.compare_choices import (
+    FIRST_AXES,
     FIRST_LANES,
     GRID,
     RACE,
@@ -171,6 +174,23 @@ def test_the_menus_offer_what_a_lane_can_have(studio):
     assert [one for one, _ in lanes_value("", [], [RUN_BEFORE])["words"]] == [AS_IT_IS, RUN_BEFORE]
 
 
+def test_the_menus_of_the_axes_begin_with_values_that_run(studio):
+    """Each setting's values to begin with make a grid; every other setting can be chosen too."""
+    base = studio.recipe("tiny", label="Dog")
+    value = axes_value(*FIRST_AXES, studio.models())
+    assert (value["x"], value["y"]) == FIRST_AXES and value["labels"] == {
+        "tiny": ["Cat", "Dog", "Ankle boot"]
+    }
+    for one in value["settings"]:
+        if one["example"]:
+            made = GridRecipe(base, axis_of(f"{one['name']}={one['example']}"))
+            assert len(made.cells) == len(set(made.cells)), one
+        for name, _ in one.get("choices", ()):
+            assert axis_of(f"{one['name']}={name}").values
+    offered = [one["name"] for one in value["settings"]] + value["others"]
+    assert sorted(offered) == sorted(settings.names())
+
+
 def test_a_branch_is_compared_with_the_run_before(studio):
     before = studio.recipe("tiny", label="Cat", steps=6)
     branch = before.continued(2, label="Dog")
@@ -294,14 +314,19 @@ def test_what_a_comparison_costs_is_said_before(studio, visit):
     """4 calls of lane 1, 2 of lane 2; then the reference run, which a file with its distances does not need."""
     tab, _ = visit
     race = RaceRecipe.of([studio.recipe("tiny", label="Dog", steps=4, guidance=1), {"steps": 2}])
-    assert tab._plan(race) == "2 lanes: 6 network calls."
+    assert tab._plan(race, race.lanes) == "2 lanes: 6 network calls."
     measured = race.with_reference(50)
-    assert tab._plan(measured) == "2 lanes: 6 network calls. Then the reference: 50 network calls."
+    assert (
+        tab._plan(measured, measured.lanes)
+        == "2 lanes: 6 network calls. Then the reference: 50 network calls."
+    )
     prints = tuple(fingerprint(lane, 50, b"") for lane in race.lanes)
     known = dataclasses.replace(measured, distances=(0.1, 0.2), fingerprints=prints)
-    assert tab._plan(known) == "2 lanes: 6 network calls."
+    assert tab._plan(known, known.lanes) == "2 lanes: 6 network calls."
     grid = GridRecipe(race.lanes[0], Axis("steps", (2, 4)))
-    assert tab._plan(grid).startswith("2 cells: 6 network calls if each ran alone. Cells at one noise level")
+    assert tab._plan(grid, grid.cells).startswith(
+        "2 cells: 6 network calls if each ran alone. Cells at one noise level"
+    )
 
 
 def test_each_visitor_has_a_race_and_a_grid(studio):

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 
 from diffusion_studio.compare.recipes import RaceRecipe
@@ -167,6 +168,17 @@ def test_the_states_of_a_teaser_differ():
         assert (film.pictures[0] != film.pictures[len(film.pictures) // 2]).mean() > 0.005, name
     with pytest.raises(OptionError, match="no teaser 'dance'"):
         learn_teasers.teaser("dance")
+
+
+def test_a_recorded_run_shows_its_state_or_its_guess():
+    """One of the two, four whole pictures of it; both are the same at the end alone."""
+    state, guess = (
+        learn_teasers.teaser(f"recorded {one}").rows[0][1][0].pictures for one in ("run", "guess")
+    )
+    assert state.shape[1:] == guess.shape[1:] == (64, 64, 3)
+    assert (state[-1] == guess[-1]).all() and (state[0] != guess[0]).mean() > 0.5
+    rough = [np.abs(np.diff(one[2].astype(int), axis=1)).mean() for one in (state, guess)]
+    assert rough[0] > 2 * rough[1]  # noise, and what is seen in it
 
 
 def test_a_figure_says_what_it_waits_for(tab, monkeypatch):

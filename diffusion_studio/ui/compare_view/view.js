@@ -79,6 +79,8 @@ const lanes = (v) => {
 };
 
 const table = (v) => {
+  $('.runs').style.setProperty('--columns', v.x.values.length);
+  $('.runs').style.setProperty('--rows', v.y?.values.length ?? 1);
   const whole = make('table', '', $('.runs')), head = make('tr', '', make('thead', '', whole)), body = make('tbody', '', whole);
   const corner = make('th', v.y ? `${v.y.name} by ${v.x.name}` : v.x.name, head);
   corner.className = 'axis'; corner.scope = 'col';
@@ -244,6 +246,14 @@ const turn = () => {                                   // to what there is of th
   stop(); value = null;
   $('.hint').hidden = false; $('.whole').hidden = $('.recorded').hidden = true;
   root.dataset.kind = 'none';
+  offer();
+};
+
+const FIRST_TRY = '#compare-tries .chips button';        // the example is the first suggestion of the form
+
+const offer = () => {
+  const name = document.querySelector(FIRST_TRY)?.textContent;
+  $('.try').hidden = !name; $('.try').textContent = name ?? '';
 };
 
 // ---- runs that are being made
@@ -287,6 +297,7 @@ const onValue = () => {
   mark();
 };
 
+$('.try').addEventListener('click', () => document.querySelector(FIRST_TRY)?.click());
 play.addEventListener('click', () => (timer ? stop() : start()));
 scrub.addEventListener('input', () => { stop(); show(); });
 half.addEventListener('change', show);

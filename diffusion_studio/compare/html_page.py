@@ -15,9 +15,10 @@ from ..export import ExportOptions
 from ..export.html import document, filled
 from ..runs.recipe import Recipe
 from ..runs.recipe_diff import flat_settings
+from ..runs.setting_labels import setting_label, value_text
 from .clocks import CLOCKS
 from .player_data import IN_FILE, shown_value
-from .results import GridRuns, RaceRuns
+from .results import GridRuns, RaceRuns, differing
 
 _PAGE = Path(__file__).with_name("page")
 _UI = Path(__file__).parents[1] / "ui"
@@ -61,7 +62,7 @@ def _settings(shown: RaceRuns | GridRuns) -> str:
         rows = [
             (f"lane {k + 1}", ", ".join(words) or "the same settings") for k, words in enumerate(shown.titles)
         ]
-        differ = {word.split(" ")[0] for words in shown.titles for word in words}
+        differ = {one.split(" ")[0] for one in differing(shown.recipe.lanes)}
     else:
         axes = [one for one in (shown.recipe.x, shown.recipe.y) if one is not None]
         rows = [(one.name, ", ".join(one.words())) for one in axes]
@@ -69,7 +70,7 @@ def _settings(shown: RaceRuns | GridRuns) -> str:
     rows.append(("clock", CLOCKS[shown.recipe.clock].label))
     for name, value in flat_settings(shown.lanes[0].recipe).items():
         if name.split(" ")[0] not in differ:
-            rows.append((name, str(value)))
+            rows.append((setting_label(name), value_text(name, value)))
     return "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in rows)
 
 

@@ -11,9 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..diffusion.samplers import sampler_label
 from ..errors import OptionError
 from ..runs.recipe import VERSION, Recipe
+from ..runs.setting_labels import setting_label, value_text
 from . import settings
 from .clocks import check_clock
 
@@ -183,12 +183,12 @@ class Axis:
     @property
     def name(self) -> str:
         """The setting for people."""
-        return self.setting.replace("_", " ")
+        return setting_label(self.setting)
 
     def words(self) -> list[str]:
         """Each value for people."""
-        words = [_word(value) for value in self.values]
-        return [sampler_label(one) for one in words] if self.setting == "sampler" else words
+        plain = (one.get("name", dict(one)) if isinstance(one, Mapping) else one for one in self.values)
+        return [value_text(self.setting, one) for one in plain]
 
 
 @dataclass(frozen=True)
@@ -347,14 +347,6 @@ def _unpacked(text: str, name: str, keys: Sequence[str]) -> Mapping[str, Any]:
         if key not in keys:
             raise OptionError("recipe", f"A {name} has {', '.join(keys)}, got {str(key)[:80]!r}.")
     return inner
-
-
-def _word(value: Any) -> str:
-    if value is None:
-        return "any"
-    if isinstance(value, Mapping):
-        return str(value.get("name", dict(value)))
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _short(value: Any) -> str:

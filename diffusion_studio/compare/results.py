@@ -14,6 +14,7 @@ from ..imaging.frame import Frame
 from ..options import name_of
 from ..runs.recipe import REGISTRIES, Recipe
 from ..runs.recipe_diff import flat_settings
+from ..runs.setting_labels import setting_label, value_text
 from .clocks import reached, ticks
 from .lanes import Lane
 from .recipes import GridRecipe, RaceRecipe
@@ -139,26 +140,25 @@ def titles(recipes: Sequence[Recipe]) -> tuple[tuple[str, ...], ...]:
     compared only between recipes with that sampler, and so for other groups.
     """
     flat = [flat_settings(one) for one in recipes]
-    names = [
-        name for name in dict.fromkeys(name for one in flat for name in one) if _setting_differs(flat, name)
-    ]
+    names = differing(recipes)
     inner = {name for name in names if any(name.startswith(f"{group} ") for group in names)}
     return tuple(
         tuple(_title(name, one) for name in names if name in one or name not in inner) for one in flat
     )
 
 
+def differing(recipes: Sequence[Recipe]) -> list[str]:
+    """The names, as `flat_settings` has them, of the settings that are not the same in all recipes."""
+    flat = [flat_settings(one) for one in recipes]
+    return [
+        name for name in dict.fromkeys(name for one in flat for name in one) if _setting_differs(flat, name)
+    ]
+
+
 def _title(name: str, settings: Mapping[str, Any]) -> str:
     if name == "branch at":
         return f"branch at step {settings[name]}" if name in settings else "no branch"
-    return f"{name} {_setting_text(name, settings)}"
-
-
-def _setting_text(name: str, settings: Mapping[str, Any]) -> Any:
-    given = settings.get(name, "none")
-    if isinstance(given, float):
-        return f"{given:g}"
-    return sampler_label(given) if name == "sampler" else given
+    return f"{setting_label(name)} {value_text(name, settings.get(name))}"
 
 
 def _setting_differs(flat: Sequence[Mapping[str, Any]], name: str) -> bool:

@@ -13,9 +13,9 @@ from ..errors import unknown
 from ..imaging.picture import Picture
 from . import drawing
 from .figure import Cell, Curves, Figure, Film, Histogram
-from .forward_pictures import Process, histogram, schedule_curves
+from .forward_pictures import WAYS, Process, histogram, schedule_curves
 
-WAYS = {
+TITLES = {
     "closed": "At once (closed form)",
     "iterated": "Step by step",
     "unscaled": "Step by step, without the factor",
@@ -43,8 +43,8 @@ def forward_figure(
     `curves` are those of the schedules, and `variance`, that of the pixels in each way.
     """
     for way in ways:
-        if way not in WAYS:
-            raise unknown("way", way, WAYS)
+        if way not in TITLES:
+            raise unknown("way", way, TITLES)
     first = processes[0]
     shares = _shares(first)
     rows = [(one.name, _cells(one, [way for way in WAYS if way in ways], histograms)) for one in processes]
@@ -82,11 +82,11 @@ def _cells(process: Process, ways: Sequence[str], histograms: bool) -> list[Cell
         pictures = np.stack([drawing.picture(x / scale) for x, scale in zip(states, scales)])
         grey = states.shape[1] == 1
         captions = [f"variance {v:.2f}" for v in variances[way]]
-        cells.append(Film(WAYS[way], pictures[..., :1] if grey else pictures, captions))
+        cells.append(Film(TITLES[way], pictures[..., :1] if grey else pictures, captions))
     if histograms and ways:
         last = ways[-1]
         found = [histogram(x) for x in getattr(process, last)]
-        title = f"Pixels, {WAYS[last].lower()}"
+        title = f"Pixels, {TITLES[last].lower()}"
         cells.append(Histogram(title, found[0][0], np.stack([one[1] for one in found]), found[0][2]))
     return cells
 

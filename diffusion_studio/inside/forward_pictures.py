@@ -34,6 +34,7 @@ MOST_SCHEDULES = 3
 MOST_BYTES = 1 << 29  # of all states of one process
 BINS = 61  # of the histogram, from -EDGE to EDGE
 EDGE = 4.0
+WAYS = ("closed", "iterated", "unscaled")  # into noise
 ABOUT = (
     "The forward process mixes a picture with more and more noise: x_t = sqrt(alpha_bar) x0 + sqrt(1 - "
     "alpha_bar) eps, at once or in steps x_t = sqrt(1 - beta) x_{t-1} + sqrt(beta) eps.",
@@ -183,19 +184,20 @@ def _free(name: str, taken: Mapping[str, Any]) -> str:
     return name if name not in taken else f"{name} {len(taken) + 1}"
 
 
-def look(processes: Sequence[Process], step: int) -> ViewResult:
-    """State number `step` of each process: the three ways, the histogram of the iterated one against the
-    normal curve, the variances, and the schedules' curves with a marker.
+def look(processes: Sequence[Process], step: int, ways: Sequence[str] = WAYS) -> ViewResult:
+    """State number `step` of each process: its `ways`, the histogram of the iterated one (without it that of
+    the closed form) against the normal curve, the variances, and the schedules' curves with a marker.
 
-    arrays for each process NAME: `closed NAME`, `iterated NAME`, `unscaled NAME` (C, H, W), `histogram NAME`
-    (2, bins), the density and the normal curve.
+    arrays for each process NAME: `closed NAME`, `iterated NAME`, `unscaled NAME` (C, H, W), as far as they
+    are in `ways`, and `histogram NAME` (2, bins), the density and the normal curve.
     """
+    counted = "iterated" if "iterated" in ways else "closed"
     arrays: dict[str, np.ndarray] = {}
     tiles, lines, numbers = [], [], {}
     for one in processes:
         k = min(step, one.steps)
         variances, level = one.kept_variances, one.levels[k]
-        for way in ("closed", "iterated", "unscaled"):
+        for way in ways:
             arrays[f"{way} {one.name}"] = getattr(one, way)[k]
             spread = max(math.hypot(level.alpha, level.sigma), 1.0) if way != "unscaled" else 1.0
             tiles.append(
@@ -205,13 +207,13 @@ def look(processes: Sequence[Process], step: int) -> ViewResult:
                     group=one.name,
                 )
             )
-        centres, density, normal = histogram(one.iterated[k])
+        centres, density, normal = histogram(getattr(one, counted)[k])
         arrays[f"histogram {one.name}"] = np.stack([density, normal])
         tiles.append(
             Tile(
                 "",
                 drawing.curves(
-                    [("iterated", centres, density), ("normal", centres, normal)], "pixels", size=(260, 178)
+                    [(counted, centres, density), ("normal", centres, normal)], "pixels", size=(260, 178)
                 ),
                 True,
                 one.name,
@@ -223,7 +225,7 @@ def look(processes: Sequence[Process], step: int) -> ViewResult:
             f"; the variance should be {variances['expected'][k]:.3f}."
         )
     tiles += _curves(processes, step)
-    return ViewResult("forward", step, arrays, numbers, lines, tiles, columns=4)
+    return ViewResult("forward", step, arrays, numbers, lines, tiles, columns=len(ways) + 1)
 
 
 def _curves(processes: Sequence[Process], step: int) -> list[Tile]:
@@ -257,9 +259,10 @@ def save_forward(
     fps: float = 10.0,
     explain: bool = True,
     strip: int = 8,
+    ways: Sequence[str] = WAYS,
 ) -> Path:
     """Write the way into noise as an animation (GIF, MP4, WebP, APNG), or as a PNG strip of `strip` states,
-    a row for each schedule.
+    a row for each schedule. An animation shows these of the three `ways`, a strip the closed form.
     """
     check(path, ExportOptions(), None, [(1, "pictures")])
     total = max(one.steps for one in processes)
@@ -269,7 +272,7 @@ def save_forward(
         steps = [total]
     else:
         steps = sorted({*range(0, total + 1, max(every, 1)), total})
-        pictures = [image(look(processes, k), side, explain) for k in steps]
+        pictures = [image(look(processes, k, ways), side, explain) for k in steps]
     height, width = (max(one.shape[axis] for one in pictures) for axis in (0, 1))
     frames = []
     for k, pixels in zip(steps, pictures):

@@ -79,15 +79,33 @@ def at_state(result: ViewResult, step: int) -> ViewResult:
     tiles = []
     for tile in result.tiles:
         if isinstance(tile.plays, Film):
-            tile = replace(tile, title=_so_far_title(step, bits), pixels=tile.plays.pictures[step])
+            title = _so_far_title(step, result.arrays["so_far"][step])
+            tile = replace(tile, title=title, pixels=tile.plays.pictures[step])
         elif isinstance(tile.plays, Curves) and len(tile.plays.at):
             tile = chart(tile.plays, float(tile.plays.at[step]))
         tiles.append(tile)
     return replace(result, step=step, numbers={**result.numbers, "bits_so_far": bits}, tiles=tiles)
 
 
-def _so_far_title(step: int, bits: float) -> str:
-    return f"so far, at step {step}: {bits:.3g}"
+def _brightest(bits: np.ndarray) -> float:
+    """The bits per pixel that are drawn brightest; darkest is 0."""
+    return max(float(np.quantile(bits, 0.99)), 1e-9)
+
+
+def _heat(bits: np.ndarray) -> np.ndarray:
+    return drawing.heat(np.clip(bits, 0, None), _brightest(bits))
+
+
+def _scaled(bits: np.ndarray) -> str:
+    """The mean of a map of bits, and its scale. Each state's map has its own: the first ones have a
+    thousandth of the last one's bits, and would be black on its scale.
+    """
+    scale = f" (colours 0 to {_brightest(bits):.3g})" if bits.any() else ""
+    return f"{bits.mean():.3g} bits per pixel{scale}"
+
+
+def _so_far_title(step: int, bits: np.ndarray) -> str:
+    return f"step {step}: {_scaled(bits)}"
 
 
 def check_over_run(settings: Settings) -> None:
@@ -245,19 +263,14 @@ def _lines(numbers: dict[str, Any], channels: int) -> list[str]:
 
 
 def _tiles(arrays: dict[str, np.ndarray], step: int, times: Sequence[float]) -> list[Tile]:
-    most = max(float(np.quantile(arrays["bits"], 0.99)), 1e-9)
-
-    def drawn(bits: np.ndarray) -> np.ndarray:
-        return drawing.heat(np.clip(bits, 0, None), most)
-
-    title = f"bits per pixel, 0 to {most:.3g}"
-    tiles = [Tile("picture", drawing.picture(arrays["picture"])), Tile(title, drawn(arrays["bits"]))]
+    title = f"bits per pixel, 0 to {_brightest(arrays['bits']):.3g}"
+    tiles = [Tile("picture", drawing.picture(arrays["picture"])), Tile(title, _heat(arrays["bits"]))]
     if "so_far" in arrays:
-        maps = np.stack([drawn(one) for one in arrays["so_far"]])
-        captions = [f"{one.mean():.3g} bits per pixel" for one in arrays["so_far"]]
+        so_far = arrays["so_far"]
+        maps = np.stack([_heat(one) for one in so_far])
+        captions = [_scaled(one) for one in so_far]
         film = Film("bits that steps noisier than this one cost", maps, captions)
-        title = _so_far_title(step, float(arrays["so_far"][step].mean()))
-        tiles.append(Tile(title, maps[step], group=OVER_RUN, plays=film))
+        tiles.append(Tile(_so_far_title(step, so_far[step]), maps[step], group=OVER_RUN, plays=film))
     if "terms" in arrays:  # without the prior, which is so small that it would flatten the rest
         t, terms = arrays["t"][:0:-1], arrays["terms"][:0:-1]
         at = np.clip(times, t[0], None) if len(times) else ()

@@ -94,11 +94,11 @@ _WAYS = {"closed": "at once", "iterated": "step by step", "unscaled": "never mad
 
 def _of_one_schedule(figure: Figure) -> Figure:
     """A figure of `inside.forward_figure` whose curves are named by what is done, not by the schedule."""
-    from ..inside.forward_figure import WAYS
+    from ..inside.forward_figure import TITLES
 
     [(_, cells)] = figure.rows
-    titles = {WAYS[way]: f"{text[0].upper()}{text[1:]}" for way, text in _WAYS.items()}
-    titles |= {f"Pixels, {WAYS[way].lower()}": f"Pixels, {text}" for way, text in _WAYS.items()}
+    titles = {TITLES[way]: f"{text[0].upper()}{text[1:]}" for way, text in _WAYS.items()}
+    titles |= {f"Pixels, {TITLES[way].lower()}": f"Pixels, {text}" for way, text in _WAYS.items()}
     named = [replace(cell, title=titles.get(cell.title, cell.title)) for cell in cells]
     curves = [
         replace(one, series=[(_WAYS.get(name.split(", ")[-1], name), *rest) for name, *rest in one.series])

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .recipe import ANY, Recipe
+from .setting_labels import setting_label, value_text
 
 LONGEST = 60  # letters of one setting
 
@@ -26,7 +27,10 @@ def differences(one: Recipe, other: Recipe) -> tuple[tuple[str, ...], tuple[str,
     mine, theirs = flat_settings(one), flat_settings(other)
     names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
     names = [name for name in names if not any(name.startswith(f"{group} ") for group in names)]
-    here, there = (tuple(f"{name} {given.get(name, 'none')}" for name in names) for given in (mine, theirs))
+    here, there = (
+        tuple(f"{setting_label(name)} {value_text(name, given.get(name))}" for name in names)
+        for given in (mine, theirs)
+    )
     return here, there
 
 

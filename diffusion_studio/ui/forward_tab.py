@@ -19,8 +19,16 @@ import gradio as gr
 from ..diffusion.schedule import SCHEDULES, NoiseSchedule
 from ..errors import DataError, OptionError
 from ..imaging.picture import Picture
-from ..inside.forward_figure import WAYS, example, forward_figure
-from ..inside.forward_pictures import ABOUT, MOST_SCHEDULES, Process, process, save_forward, schedules_named
+from ..inside.forward_figure import example, forward_figure
+from ..inside.forward_pictures import (
+    ABOUT,
+    MOST_SCHEDULES,
+    WAYS,
+    Process,
+    process,
+    save_forward,
+    schedules_named,
+)
 from ..studio import Studio
 from .compute import Compute
 from .handlers import LABELLED
@@ -66,8 +74,7 @@ class ForwardTab:
         picture at the chosen size, and `choices` are the schedules to choose from.
         """
         picture, said = self._picture(given)
-        ways = [way for way in WAYS if way in ("closed", *_texts(given.get("ways")))]
-        made = forward_figure(self._processes(picture, given), ways).to_json()
+        made = forward_figure(self._processes(picture, given), _ways(given)).to_json()
         png = base64.b64encode(picture.png()).decode()
         steps, notes = made["states"] - 1, [f"{said[:1].upper()}{said[1:]}."] if said else []
         if steps < given.get("steps", STEPS[1]):
@@ -90,7 +97,7 @@ class ForwardTab:
         rows = self._processes(picture, given)
         name = f"forward-{'-'.join(one.name for one in rows)}{FORMATS[kind]}".replace(" ", "-")
         with self._saving, TemporaryDirectory(prefix="diffusion-studio-forward-") as folder:
-            path = save_forward(rows, Path(folder) / f"forward{FORMATS[kind]}", side=128)
+            path = save_forward(rows, Path(folder) / f"forward{FORMATS[kind]}", side=128, ways=_ways(given))
             data = base64.b64encode(path.read_bytes()).decode()
         return {"name": name, "data": data}
 
@@ -188,6 +195,11 @@ def _opened(data: object) -> tuple[Picture, str]:
         path = Path(folder) / "the picture"
         path.write_bytes(raw)
         return Picture.opened(path)
+
+
+def _ways(given: dict[str, Any]) -> list[str]:
+    """The chosen ways into noise; the closed form is always one."""
+    return [way for way in WAYS if way in ("closed", *_texts(given.get("ways")))]
 
 
 def _texts(given: object) -> list[str]:

@@ -14,36 +14,12 @@ from ..options import Option, fields_of, idle_names
 from ..runs.applicability import self_guidance_kinds
 from ..runs.guidance_options import GROUPS, flag_name, flags_of
 from ..runs.recipe import ANY, Recipe
+from ..runs.setting_labels import LABELS, value_text
 from ..studio import ModelCard, Studio
 from .handlers import LABELLED
 
 # The recipe's own options that are shown here and not among the others.
 FIELDS = ("guidance_shape", "guidance_scales", "guidance_rescale", "negative_label", "negative", "weaker")
-LABELS = {
-    "guidance_shape": "Guidance over the run",
-    "guidance_scales": "Guidance as a list",
-    "guidance_rescale": "Restore contrast",
-    "negative": "Negative prompt",
-    "weaker": "Weaker model",
-    "interval_low": "Least noise",
-    "interval_high": "Most noise",
-    "projection_parallel": "Projection",
-    "projection_radius": "Longest step",
-    "classifier": "Classifier",
-    "classifier_label": "Classifier's label",
-    "change_step": "Change at step",
-    "change_label": "New label",
-    "change_prompt": "New prompt",
-    "change_guidance": "New guidance",
-    "palette": "Palette",
-    "palette_below": "Palette from noise",
-    "cfg_zero_star": "CFG-Zero*",
-    "cfg_zero_silent": "Silent above noise",
-    "self_guidance": "Self-guidance",
-    "self_guidance_scale": "Its strength",
-    "self_guidance_layers": "Attentions or blocks",
-    "self_guidance_blur": "Blur of the queries",
-}
 LABELLED.update(
     {
         f"{group}.{inside}": LABELS[one.name]
@@ -243,7 +219,7 @@ class GuidanceControls:
             "palette": [("all colours", ""), *_own(card), *_named(PALETTES)],
             "self_guidance": [
                 NONE,
-                *((name.replace("_", " "), name) for name in self_guidance_kinds(card.spec)),
+                *((value_text("self_guidance", name), name) for name in self_guidance_kinds(card.spec)),
             ],
             "self_guidance_layers": [("those in the middle", ""), *_named(card.spec.network.middle_blocks)],
         }

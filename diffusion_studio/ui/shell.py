@@ -268,7 +268,7 @@ def _prepare(studio: Studio, compute: Compute, hosting: Hosting) -> tuple[gr.Blo
         "state_session_capacity": MAX_SESSIONS,
         "theme": _theme(),
         "head": _server_link() + module_head(),
-        "favicon_path": str(HERE / "mark.svg"),
+        "favicon_path": str(HERE / "mark.png"),  # Gradio makes the icons of the installed page from it
         "js": START,
         "i18n": gr.I18n(en={"common.complete": "Done"}),  # screen readers hear it; Gradio has no words for it
         "max_file_size": hosting.max_upload * 10**6,

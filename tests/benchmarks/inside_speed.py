@@ -26,6 +26,7 @@ from diffusion_studio.diffusion.sampling import sample
 from diffusion_studio.errors import StudioError
 from diffusion_studio.inside import decided_view
 from diffusion_studio.inside.settings import Settings
+from diffusion_studio.networks.tokens import split
 
 MOST_CALLS, MOST_MORE = 1.5, 0.050
 MOST_AGAIN = 1.15
@@ -42,7 +43,9 @@ def main() -> None:
 def measured(folder: Path, asked: argparse.Namespace) -> None:
     studio = ds.Studio(folder.parent, asked.device)
     card = studio.card(folder.name)
-    wanted = {"prompt": asked.prompt} if card.spec.takes_text else {"label": (card.conditions or (None,))[0]}
+    text = getattr(card.spec.network, "text", None)
+    prompt = " ".join(split(asked.prompt)[: text.tokens]) if text else None  # as much as it reads
+    wanted = {"prompt": prompt} if card.spec.takes_text else {"label": (card.conditions or (None,))[0]}
     recipe = studio.recipe(folder.name, steps=asked.steps, seeds=(3,), **wanted)
     before = studio.run(recipe).frames
     step = asked.steps // 3

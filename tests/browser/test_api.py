@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import tempfile
 from pathlib import Path
+from urllib.parse import urljoin
+from urllib.request import urlopen
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import diffusion_studio as ds
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
+MARK = ROOT / "diffusion_studio" / "ui" / "mark.svg"
 
 
 @pytest.fixture(scope="module")
@@ -214,3 +220,23 @@ def test_an_assistant_finds_tools_and_uses_them(app, tmp_path, run_async):
     assert ds.Recipe.from_file(tmp_path / "run.gif").label == "Bag"
     assert "'index': 2" in last.content[0].text
     assert wrong.isError and "There is no model" in wrong.content[0].text
+
+
+def test_the_icons_of_the_installed_page_are_pictures_of_the_mark(app, browser):
+    """Gradio resizes the icon with Pillow, which reads no SVG: /pwa_icon/192 answered 500."""
+    manifest = json.loads(urlopen(f"{app}/manifest.json").read())
+    found = {one["sizes"]: urljoin(app, one["src"]) for one in manifest["icons"]}
+    assert set(found) == {"192x192", "512x512"}
+    page = browser.new_page(viewport={"width": 512, "height": 512})
+    page.set_content(
+        f"<style>* {{ margin: 0 }} svg {{ width: 512px; height: 512px; display: block }}</style>{MARK.read_text()}"
+    )
+    drawn = Image.open(io.BytesIO(page.screenshot(omit_background=True)))
+    page.close()
+    for sizes, address in {**found, "any": f"{app}/pwa_icon", "tab": f"{app}/favicon.ico"}.items():
+        with urlopen(address) as answer:
+            assert answer.status == 200 and answer.headers["content-type"] == "image/png"
+            icon = Image.open(io.BytesIO(answer.read())).convert("RGBA")
+        assert sizes in ("any", "tab", f"{icon.width}x{icon.height}")
+        apart = np.subtract(icon.resize((64, 64)), drawn.convert("RGBA").resize((64, 64)), dtype=float)
+        assert np.abs(apart).mean() < 2, sizes

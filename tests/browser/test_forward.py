@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 
+import imageio.v3 as imageio
+import numpy as np
 import pytest
 from helpers import open_tab, run
 from PIL import Image
@@ -108,17 +111,63 @@ def test_a_file_and_a_run_go_into_noise(desktop, tmp_path):
     assert desktop.locator("#forward canvas").first.get_attribute("width") == "32"
 
 
-@pytest.mark.parametrize(
-    ("kind", "suffix", "start"), [("gif", ".gif", b"GIF"), ("strip", ".png", b"\x89PNG")]
-)
-def test_it_is_saved(desktop, tmp_path, kind, suffix, start):
+@pytest.mark.parametrize("kind", ["gif", "mp4", "strip"])
+def test_it_is_saved_and_decodes(desktop, tmp_path, kind):
     open_forward(desktop)
     shown(desktop, lambda: desktop.select_option("#forward .steps", "25"))
     with desktop.expect_download(timeout=120_000) as caught:
         desktop.click(f"#forward [data-format={kind}]")
+    suffix = {"strip": ".png"}.get(kind, f".{kind}")
     assert caught.value.suggested_filename == f"forward-linear-cosine{suffix}"
-    caught.value.save_as(tmp_path / "file")
-    assert (tmp_path / "file").read_bytes().startswith(start)
+    path = tmp_path / caught.value.suggested_filename
+    caught.value.save_as(path)
+    frames = imageio.imread(path)
+    if kind == "strip":  # eight states of both schedules, beside each other
+        assert frames.ndim == 3 and frames.shape[1] > 8 * 128 and frames.shape[0] > 2 * 128
+        return
+    assert len(frames) >= 26  # all states; MP4 repeats the last one, to rest on it
+    cat, noise = (frames[k][..., :3].astype(float) for k in (0, -1))
+    assert np.abs(cat - noise).mean() > 5
+    # two ways are chosen on the page, and two are in the file: where the third one stood is a plot on white
+    white = [(noise[60:170, left : left + 110] > 250).mean() for left in (20, 160, 300)]
+    assert max(white[:2]) < 0.5 < 0.8 < white[2], white
+
+
+def full(page) -> bool:
+    return page.evaluate("document.fullscreenElement === document.querySelector('#forward .view')")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_full_screen_by_key_and_by_button(app, visit, theme):
+    page = visit(f"{app}/?__theme={theme}")
+    page.set_viewport_size({"width": 1920, "height": 1080})
+    open_forward(page)
+    entered = (
+        "document.fullscreenElement !== null && document.activeElement.matches('#forward .transport input')"
+    )
+    page.keyboard.press("f")
+    page.wait_for_function(entered)
+    assert full(page) and page.inner_text("#forward .full-screen") == "Leave full screen"
+    before = state(page)
+    page.keyboard.press("ArrowRight")
+    assert state(page) == before + 1
+    page.keyboard.press(" ")
+    page.wait_for_function("document.querySelector('#forward .play').textContent === 'Pause'")
+    page.keyboard.press(" ")
+    assert page.evaluate(  # all of it is in sight
+        "document.fullscreenElement.scrollHeight <= innerHeight && document.fullscreenElement.scrollWidth <= innerWidth"
+    )
+    ground = "getComputedStyle(document.querySelector('#forward .view')).backgroundColor"
+    assert (sum(map(int, re.findall(r"\d+", page.evaluate(ground))[:3])) > 380) == (theme == "light")
+    page.keyboard.press("Escape")
+    page.wait_for_function("document.fullscreenElement === null")
+    page.click("#forward .full-screen")
+    page.wait_for_function(entered)
+    page.click("#forward .full-screen")
+    page.wait_for_function("document.fullscreenElement === null")
+    page.focus("#forward .seed")
+    page.keyboard.press("f")  # in a field it is typed
+    assert not full(page)
 
 
 def test_on_a_very_wide_page_the_curves_stand_two_by_two_beside_the_rows(desktop):

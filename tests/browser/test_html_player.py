@@ -118,6 +118,32 @@ def test_a_finger_enlarges_a_picture_and_chooses_what_is_shown(page, run):
     assert (pixels(page, "x") == run.frames[6].x[1]).all()
 
 
+def test_a_branch_is_marked_on_the_timeline(page, browser, run, tmp_path):
+    """As in the app: a mark at the state where it leaves the run before, and sentences on both sides of it."""
+    assert page.locator(".branched").is_hidden()  # the run itself is no branch
+    made = ds.Studio().run(run.recipe.continued(2, label="Coat"))
+    context = browser.new_context(viewport=page.viewport_size, offline=True)
+    found, errors = context.new_page(), []
+    found.on("pageerror", lambda error: errors.append(str(error)))
+    found.on("console", lambda one: errors.append(one.text) if one.type == "error" else None)
+    found.goto(made.save(tmp_path / "branch.html", view="both").as_uri())
+    shown(found, 6)
+    mark, slider = (found.locator(where).bounding_box() for where in (".branched", ".scrub"))
+    assert found.inner_text(".branched") == "branch"
+    assert mark["x"] == pytest.approx(slider["x"] + 8 + 2 / 6 * (slider["width"] - 16), abs=2)
+    assert mark["y"] < slider["y"] and mark["y"] + mark["height"] > slider["y"] + 16
+    for place, said in (
+        (1, "This is still the run before the branch, which is at step 2."),
+        (2, "Here it b"),
+        (6, "The first 2 are those of the run before."),
+    ):
+        found.locator(".scrub").fill(str(place))
+        shown(found, place)
+        assert said in found.inner_text(".say"), place
+    assert found.evaluate("document.documentElement.scrollWidth <= innerWidth") and errors == []
+    context.close()
+
+
 def test_its_recipe_is_readable_in_it(page):
     page.click("summary")
     assert "Bag" in page.inner_text(".settings") and "fashion-mnist" in page.inner_text(".settings")

@@ -16,6 +16,7 @@ from PIL import Image
 from test_server import served
 
 import diffusion_studio as ds
+from diffusion_studio.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 MARKUP = "<img src=x onerror=hit(1)><b class=evil>bold<!--"
@@ -200,6 +201,88 @@ def test_markup_in_a_race_its_file_and_its_page(marked, visit, tmp_path):
         assert LINK in offline.inner_text("body") and MARKUP in offline.inner_text("body")
         check(offline)
         offline.close()
+
+
+@pytest.mark.slow
+def test_markup_in_menus_of_lanes_and_axes_of_a_grid(marked, visit):
+    """The menus offer the names of models, and show what a lane's text has that they do not know."""
+    address, _ = marked
+    page = visit(address)
+    watch(page)
+    open_tab(page, "Compare")
+    page.fill("#compare-lanes textarea", f"label={LINK}\n{MARKUP}\nprompt={MARKUP}, model={MARKUP}")
+    page.wait_for_function(
+        "[...document.querySelectorAll('#compare-rows option')].some((one) => one.textContent.includes('onerror'))"
+    )
+    assert LINK in page.locator("#compare-rows input").evaluate_all(
+        "all => all.map((one) => one.value).join()"
+    )
+    check(page)
+    page.click("#compare-kind label:has-text('Grid')")
+    page.locator("#compare-x textarea, #compare-x input").fill(f"label={LINK}, Boot, '{MARKUP}'")
+    page.click("#compare-run")
+    page.locator(".said-wrong, .together[data-kind=grid][data-recorded=false]").first.wait_for()
+    check(page)
+    page.locator("#compare-x textarea, #compare-x input").fill(f'label="{MARKUP}", Boot')
+    page.click("#compare-run")
+    page.wait_for_selector(".together[data-kind=grid][data-recorded=false]")
+    assert MARKUP in "".join(page.locator(".together th").all_inner_texts())
+    check(page)
+
+
+@pytest.mark.slow
+def test_markup_in_the_sentence_of_a_branch(marked, visit):
+    address, _ = marked
+    page = visit(address)
+    watch(page)
+    with answered(page):
+        page.click("#label-chips [data-name]:has-text('Log in again')")
+    page.click("#generate")
+    page.wait_for_function("document.querySelector('.player').dataset.ended === 'true'")
+    page.locator("#player .scrub").fill("3")
+    page.wait_for_function("document.querySelector('#player .player').dataset.shown === '3'")
+    page.click("#player .branch")
+    page.wait_for_selector("#branch-notice:has-text('<a class=evil')")
+    check(page)
+    page.click("#generate")
+    page.wait_for_selector("#branch-notice:has-text('branches again')")
+    assert not page.locator("#branch-notice a").count()
+    check(page)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", [MARKUP, LINK, "javascript:hit(15)"])
+def test_markup_in_the_code_of_a_room(app, visit, code):
+    page = visit(f"{app}/?room={quote(code)}", ready="#classroom .attending:not([hidden])")
+    watch(page)
+    page.wait_for_selector("#classroom .words:text-matches('^There is no open room of this name')")
+    assert not page.locator("#classroom :is(b, img, a.evil)").filter(has_text="bold").count()
+    check(page)
+
+
+@pytest.mark.slow
+def test_markup_in_a_gallery(marked, browser, tmp_path, monkeypatch):
+    """Its title, the runs' models and labels, and the names of the files that they come from."""
+    _, folder = marked
+    studio = ds.Studio(folder.parent)
+    run = studio.run(ds.Recipe(model=MARKUP, label=LINK, steps=2, seeds=(0,)))
+    given = run.save(tmp_path / "<b class=evil>run<img src=x>.gif")
+    branch = studio.run(run.recipe.continued(1, label=MARKUP)).save(tmp_path / "branch.gif")
+    site = tmp_path / "site"
+    words = ["gallery", str(given), str(branch), "--out", str(site), "--title", MARKUP + LINK]
+    assert main([*words, "--checkpoints", str(folder.parent)]) == 0
+    page = browser.new_page()
+    page.add_init_script("window.hits = []; window.hit = (n) => window.hits.push(n);")
+    page.goto((site / "index.html").as_uri())
+    assert page.inner_text("h1") == MARKUP + LINK and LINK in page.inner_text("ul")
+    check(page)
+    for k in range(2):
+        page.goto((site / "index.html").as_uri())
+        page.locator("li a").nth(k).click()
+        page.wait_for_selector("canvas")
+        assert (LINK, MARKUP)[k] in page.inner_text("h1")
+        check(page)
+    page.close()
 
 
 LESSONS = """import sys

@@ -88,7 +88,7 @@ def test_several_pictures_and_points(studio, tmp_path, write_checkpoint):
 
 def test_json_both_ways(studio, recipe, tmp_path):
     asked = GridRecipe(recipe, Axis("interval.low", [0.5, 1.0]), Axis("sampler", ["ddim", "ddpm"]), "steps")
-    assert asked.x.setting == "interval_low" and asked.x.name == "interval low"
+    assert asked.x.setting == "interval_low" and asked.x.name == "least noise"
     assert GridRecipe.from_json(asked.to_json()) == asked
     assert GridRecipe.from_json(GridRecipe(recipe, Axis("seed", [1])).to_json()).y is None
     path = tmp_path / "grid.json"

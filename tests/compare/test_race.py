@@ -15,7 +15,7 @@ from diffusion_studio.compare.divergence import Base, rising_only, rms
 from diffusion_studio.compare.lanes import Stopwatch
 from diffusion_studio.compare.player_data import INHERITED, shown_value
 from diffusion_studio.compare.race import race, racing, reference_recipe, run_to_end
-from diffusion_studio.compare.recipes import RaceRecipe, fingerprint, read
+from diffusion_studio.compare.recipes import Axis, RaceRecipe, fingerprint, read
 from diffusion_studio.compare.results import titles
 from diffusion_studio.diffusion.denoiser import RunEnded
 from diffusion_studio.diffusion.samplers import DDIM, Euler
@@ -303,6 +303,21 @@ def test_titles_name_only_what_differs(recipe):
     )
     assert titles(changed[:2]) == (("sampler eta 0",), ("sampler eta 0.5",))
     assert titles([recipe, recipe]) == ((), ())
+
+
+def test_titles_have_the_labels_of_the_page(recipe):
+    """They were names of fields: "cfg_zero star none", "self_guidance scale 5.0"."""
+    attention = {"name": "perturbed_attention"}
+    changes = [{}, {"self_guidance": "skipped_layers"}, {"cfg_zero_star": True}, {"clip": False}]
+    first, skipping, star, unclipped = titles(ds.RaceRecipe.of([recipe, *changes[1:]]).lanes)
+    assert first == ("clip on", "self-guidance none", "CFG-Zero* off")
+    assert skipping == ("clip on", "self-guidance skipped layers", "CFG-Zero* off")
+    assert star == ("clip on", "self-guidance none", "CFG-Zero* on") and unclipped[0] == "clip off"
+    base = replace(recipe, self_guidance=attention)
+    usual, strong = titles(ds.RaceRecipe.of([base, {"self_guidance_scale": 5.0}]).lanes)
+    assert (usual, strong) == (("self-guidance strength 3",), ("self-guidance strength 5",))
+    axis = Axis("self-guidance", ["smoothed_energy", None])
+    assert (axis.name, axis.words()) == ("self-guidance", ["smoothed energy", "none"])
 
 
 def test_the_reference_has_the_steps_that_are_asked_for(studio, recipe):

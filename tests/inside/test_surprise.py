@@ -59,3 +59,15 @@ def test_what_was_measured_once_is_drawn_at_any_state(tiny_model):
     assert not np.array_equal(at_state(last, 0).image(), last.image())
     flow = look(run.state(3), Settings(by="flow", terms=3))
     assert at_state(flow, 1).step == 1 and np.array_equal(at_state(flow, 1).image(), flow.image())
+
+
+def test_the_map_of_every_state_can_be_read_and_says_its_scale(tiny_model):
+    """Those of the first states were nearly black, on the scale of the finished picture."""
+    run = Run(tiny_model(), Recipe("tiny", "Dog", (1,), 8))
+    seen = look(run.state(2), Settings(terms=50))
+    film = seen.tiles[2].plays
+    assert 10 * seen["so_far"][0].mean() < seen["so_far"][-1].mean()  # of which little was seen
+    for k in range(9):
+        brightest = float(np.quantile(seen["so_far"][k], 0.99))
+        assert film.pictures[k].max() > 200
+        assert film.captions[k].endswith(f"(colours 0 to {brightest:.3g})")

@@ -78,6 +78,15 @@ const said = (run, place) => {
   return [step, ...(part === 'picture' ? [] : data.figure ? [level] : [level, callsText(calls), part])].filter(Boolean).join(' · ');
 };
 
+// Where a branch begins, as on the app's timeline.
+const branch = recipe.branch?.at ?? null;
+const markBranch = () => {
+  const share = branchShare(data.runs[0].meta.map(([index]) => ({ index })), last, branch), mark = $('.branched');
+  mark.hidden = share === null;
+  mark.style.setProperty('--at', share ?? 0);
+  mark.dataset.side = share > 0.5 ? 'left' : 'right';
+};
+
 // One sentence about the state, as in the app; none for pictures one after another, or for two runs.
 const asked = () => {
   const names = [...new Set((recipe.labels ?? []).map((one) => one ?? 'any'))].join(', ');
@@ -87,7 +96,7 @@ const told = (run, place) => {
   const [index, , logSnr, calls, part] = run.meta[place];
   if (data.runs.length > 1 || data.figure || part === 'picture') return '';
   const found = settled(run.offs, place), next = place > 0 && index === run.meta[place - 1][0] + 1;
-  const branch = recipe.branch?.at ?? null, before = callsBefore(run.meta.map(([at, , , made]) => ({ index: at, calls: made })), branch);
+  const before = callsBefore(run.meta.map(([at, , , made]) => ({ index: at, calls: made })), branch);
   return sentence({ points: data.smooth, logSnr, calls, part, first: place === 0, last: place === last, finished: index === run.total, asked: asked(),
     index, branch, before, total: run.total, way: found && { ...found, gain: next ? found.gain : null } });
 };
@@ -164,5 +173,6 @@ if (!recipe.model) $('details p').hidden = true;       // no run of a model: the
 if (![...speed.options].some((one) => Number(one.value) === data.fps)) speed.add(new Option(data.fps, data.fps));
 speed.value = data.fps;
 scrub.max = last;
+markBranch();
 look(data.view);
 seek(last);

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from ...compare import settings
-from ...diffusion.samplers.labels import sampler_label
+from ...diffusion.samplers import sampler_label
 from ...runs.recipe import REGISTRIES
 from ...studio import ModelCard
 from ..component import own_component

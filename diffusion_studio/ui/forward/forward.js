@@ -53,8 +53,20 @@ const soon = () => {
   clearTimeout(timer); timer = setTimeout(show, REST);
 };
 
-find('.full-screen').addEventListener('click', () => (document.fullscreenElement ? document.exitFullscreen() : find('.view').requestFullscreen?.()));
-document.addEventListener('fullscreenchange', () => { find('.full-screen').textContent = document.fullscreenElement === find('.view') ? 'Leave full screen' : 'Full screen'; });
+const fullScreen = () => (document.fullscreenElement ? document.exitFullscreen() : find('.view').requestFullscreen?.());
+find('.full-screen').addEventListener('click', fullScreen);
+// wherever the focus is, but where letters are typed: who has just opened the tab has it outside of the tab
+document.addEventListener('keydown', (event) => {
+  if (event.key === 'Escape' && document.fullscreenElement === find('.view')) document.exitFullscreen();
+  if (event.key !== 'f' || event.ctrlKey || event.metaKey || event.altKey || !host.checkVisibility()) return;
+  if (event.target.matches('select, textarea, input:not([type=range], [type=checkbox])')) return;
+  event.preventDefault(); fullScreen();
+});
+document.addEventListener('fullscreenchange', () => {
+  const full = document.fullscreenElement === find('.view');
+  find('.full-screen').textContent = full ? 'Leave full screen' : 'Full screen';
+  if (full) find('.transport input')?.focus();          // the arrows and the space bar lead the picture
+});
 
 // ---- the picture
 const base64 = (blob) => new Promise((done) => {
@@ -118,7 +130,7 @@ for (const button of all('.save button')) button.addEventListener('click', async
   say(`Saved ${made.name}, ${(bytes.length / 1e6).toFixed(1)} MB.`);
 });
 host.addEventListener('keydown', (event) => {
-  if (event.key !== ' ' || event.target.matches('button, input, select, label')) return;
+  if (event.key !== ' ' || event.target.matches('button, input:not([type=range]), select, label')) return;
   event.preventDefault(); host.querySelector('.play')?.click();
 });
 // A lesson leaves here what its figure shows.

@@ -13,7 +13,9 @@ from ...compare.recipes import FEWEST_LANES, MOST_LANES
 from ...compare.text import AS_IT_IS, NOT_EDITED, RUN_BEFORE
 from ...diffusion.samplers import sampler_label
 from ...options import fields_of
+from ...runs.guidance_options import SELF_KINDS, flags_of
 from ...runs.recipe import REGISTRIES, Recipe
+from ...runs.setting_labels import LABELS, value_text
 from ..component import own_component
 
 # lanes that are said by words, as the menu has them
@@ -51,6 +53,9 @@ def lanes_value(text: str, models: Iterable[str], words: Iterable[str] = ()) -> 
 def _settings(models: Iterable[str]) -> list[dict[str, Any]]:
     own = {one.name: one for one in fields_of(Recipe)}
     samplers = [[name, sampler_label(name)] for name in REGISTRIES["sampler"]]
+    kinds = [[name, value_text("self_guidance", name)] for name in (*SELF_KINDS, "none")]
+    strength = flags_of("self_guidance")["scale"]
+    scale = {"low": strength.low, "high": strength.high}
     numbers = [
         {"name": name, "title": title, "first": first, "low": own[name].low, "high": own[name].high}
         for name, (title, first) in _NUMBERS.items()
@@ -60,6 +65,13 @@ def _settings(models: Iterable[str]) -> list[dict[str, Any]]:
         *numbers,
         {"name": "eta", "title": "Fresh noise (eta)", "first": 1, "low": 0, "high": None},
         {"name": "spacing", "title": "Schedule", "choices": [[one, one] for one in REGISTRIES["spacing"]]},
+        {"name": "self_guidance", "title": LABELS["self_guidance"], "choices": kinds},
+        {"name": "self_guidance_scale", "title": LABELS["self_guidance_scale"], "first": 3, **scale},
+        {
+            "name": "cfg_zero_star",
+            "title": LABELS["cfg_zero_star"],
+            "choices": [["true", "on"], ["false", "off"]],
+        },
         {"name": "model", "title": "Model", "choices": [[one, one] for one in models]},
         *({"name": name, "title": title} for name, title in _TEXTS.items()),
     ]

@@ -284,8 +284,11 @@ class Studio:
         found = {folder.name: folder / CLASSIFIER_FILE for folder in folders}
         return {name: path for name, path in found.items() if path.is_file()} | self._opened_classifiers
 
-    def stream(self, recipe: Recipe, ask: Ask | None = None) -> Iterator[Frame]:
+    def stream(self, recipe: Recipe, ask: Ask | None = None, resume: bool = False) -> Iterator[Frame]:
         """Run a recipe and yield its frames one by one.
+
+        With `resume` a run of the same recipe that was broken off goes on from its last state, if that is
+        still kept and the result is the same bit for bit (`runs.resume`); else the whole run is made.
 
         A recipe that does not fit its model raises `OptionError` in this call, before the first frame. If
         `ask` is given, every network call goes through it, and it can end the run; see
@@ -295,7 +298,7 @@ class Studio:
 
         model = self.model(recipe.model)
         planned = segments(model, recipe, self.guides)
-        return frames(model, recipe, planned if ask is None else watched(planned, ask), self._states)
+        return frames(model, recipe, planned if ask is None else watched(planned, ask), self._states, resume)
 
     def network_calls(self, recipe: Recipe) -> int:
         """An estimate of the network calls that a run of the recipe makes; see `runs.price`."""

@@ -1,4 +1,6 @@
-"""Unpack a zip of pictures from an untrusted source: no paths that lead out, no links, no zip bombs."""
+"""Unpack a zip of pictures, or of other known files, from an untrusted source: no paths that lead out, no
+links, no zip bombs.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ import stat
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -38,16 +41,40 @@ def unpack(archive: str | Path, folder: str | Path, max_bytes: int) -> UnpackRes
     `max_bytes`, whatever the archive claims. On a `DataError` no folder is left behind.
     """
     folder = Path(folder)
+    with _opened(archive) as opened:
+        wanted, left = _entries_to_write(opened, max_bytes)
+        _write_new(opened, wanted, folder, max_bytes)
+    suffixes = picture_suffixes()
+    return UnpackResult(sum(path.suffix.lower() in suffixes for path in wanted), left)
+
+
+def unpack_known(
+    archive: str | Path, folder: str | Path, known: Callable[[PurePosixPath], bool], max_bytes: int
+) -> list[Path]:
+    """Write the files of a zip that are `known` by their paths into a new folder; all others are left out.
+
+    Returns what was written. As in `unpack` a folder around everything is removed, nothing is written outside
+    `folder` and no more than `max_bytes`. On a `DataError` no folder is left behind.
+    """
+    folder = Path(folder)
+    with _opened(archive) as opened:
+        entries = opened.infolist()
+        if len(entries) > MAX_FILES:
+            raise DataError(f"The archive holds {len(entries):,} files, and at most {MAX_FILES:,} are taken.")
+        found = {_safe_path(entry): entry for entry in entries if not entry.is_dir()}
+        found = _without_outer_folder({path: entry for path, entry in found.items() if known(path)})
+        _check_total(found, max_bytes, "Drop its weight file alone, or run the app on your own machine.")
+        _write_new(opened, found, folder, max_bytes, max_bytes)
+    return [folder / path for path in found]
+
+
+@contextmanager
+def _opened(archive: str | Path) -> Iterator[zipfile.ZipFile]:
+    """The zip, without a password. What is wrong with it, then or while it is read, is a `DataError`."""
     try:
         with zipfile.ZipFile(archive) as opened:
             _check_password(opened)
-            wanted, left = _entries_to_write(opened, max_bytes)
-            folder.mkdir(parents=True)
-            try:
-                _write(opened, wanted, folder, max_bytes)
-            except BaseException:
-                shutil.rmtree(folder, ignore_errors=True)
-                raise
+            yield opened
     except (
         zipfile.BadZipFile,
         zlib.error,
@@ -64,8 +91,6 @@ def unpack(archive: str | Path, folder: str | Path, max_bytes: int) -> UnpackRes
         raise DataError(
             f"{Path(archive).name} cannot be unpacked ({error.strerror or error}). The disk may be full."
         ) from error
-    suffixes = picture_suffixes()
-    return UnpackResult(sum(path.suffix.lower() in suffixes for path in wanted), left)
 
 
 def _entries_to_write(
@@ -107,18 +132,32 @@ def _entries_to_write(
             "The archive holds no pictures (PNG, JPEG, WebP, AVIF, GIF, BMP, TIFF and what else Pillow "
             f"reads) among its {len(entries):,} files{here}."
         )
-    total = sum(entry.file_size for entry in found.values())
-    if total > max_bytes:
-        raise DataError(
-            f"The archive is {total / 1e6:,.0f} MB unpacked, and at most {max_bytes / 1e6:,.0f} MB are taken "
-            "here. Make the pictures smaller first: they are scaled down for training anyway."
-        )
-    while len({path.parts[0] for path in found}) == 1 and all(len(path.parts) > 1 for path in found):
-        found = {PurePosixPath(*path.parts[1:]): entry for path, entry in found.items()}
+    _check_total(
+        found, max_bytes, "Make the pictures smaller first: they are scaled down for training anyway."
+    )
+    found = _without_outer_folder(found)
     same = [name for name, count in Counter(str(path).casefold() for path in found).items() if count > 1]
     if same:
         raise DataError(f"The archive holds {same[0][:80]} twice. Give each picture a name of its own.")
     return found, left
+
+
+def _check_total(found: Mapping[PurePosixPath, zipfile.ZipInfo], max_bytes: int, advice: str) -> None:
+    total = sum(entry.file_size for entry in found.values())
+    if total > max_bytes:
+        raise DataError(
+            f"The archive is {total / 1e6:,.0f} MB unpacked, and at most {max_bytes / 1e6:,.0f} MB are taken "
+            f"here. {advice}"
+        )
+
+
+def _without_outer_folder(
+    found: dict[PurePosixPath, zipfile.ZipInfo],
+) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    """The entries by their paths below the folders that are around all of them."""
+    while len({path.parts[0] for path in found}) == 1 and all(len(path.parts) > 1 for path in found):
+        found = {PurePosixPath(*path.parts[1:]): entry for path, entry in found.items()}
+    return found
 
 
 def _check_password(opened: zipfile.ZipFile) -> None:
@@ -158,8 +197,28 @@ def _safe_path(entry: zipfile.ZipInfo) -> PurePosixPath:
     return path
 
 
+def _write_new(
+    opened: zipfile.ZipFile,
+    wanted: dict[PurePosixPath, zipfile.ZipInfo],
+    folder: Path,
+    max_bytes: int,
+    max_entry: int = MAX_ENTRY,
+) -> None:
+    """Write entries into a folder that is made for them; a failure leaves none behind."""
+    folder.mkdir(parents=True)
+    try:
+        _write(opened, wanted, folder, max_bytes, max_entry)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
 def _write(
-    opened: zipfile.ZipFile, wanted: dict[PurePosixPath, zipfile.ZipInfo], folder: Path, max_bytes: int
+    opened: zipfile.ZipFile,
+    wanted: dict[PurePosixPath, zipfile.ZipInfo],
+    folder: Path,
+    max_bytes: int,
+    max_entry: int,
 ) -> None:
     written = 0
     for path, entry in wanted.items():
@@ -171,7 +230,7 @@ def _write(
                 entry_bytes += len(chunk)
                 written += len(chunk)
                 # checked here too, because the sizes that the archive states may be false
-                if entry_bytes > MAX_ENTRY or written > max_bytes:
+                if entry_bytes > max_entry or written > max_bytes:
                     raise DataError(
                         f"{str(path)[:80]} in the archive is larger than it states. Nothing was unpacked."
                     )

@@ -19,6 +19,7 @@ from ..imaging.frame import Frame
 from ..models.model import Model
 from .guidance_builder import NO_GUIDES, Guides, guided, limited
 from .recipe import MAX_ALL_POINTS, Recipe
+from .resume import resumable
 from .segments import (
     BEFORE,
     FROM_NOTHING,
@@ -90,10 +91,15 @@ def stream(
 
 
 def frames(
-    model: Model, recipe: Recipe, parts: Sequence[Segment], states: TrajectoryCache | None = None
+    model: Model,
+    recipe: Recipe,
+    parts: Sequence[Segment],
+    states: TrajectoryCache | None = None,
+    resume: bool = False,
 ) -> Iterator[Frame]:
-    """The Frames of a run whose segments are given, see `stream`."""
-    return (frame for frame, _ in with_states(model, recipe, parts, states or TrajectoryCache(max_bytes=0)))
+    """The Frames of a run whose segments are given, see `stream`; `resume` as in `with_states`."""
+    states = states or TrajectoryCache(max_bytes=0)
+    return (frame for frame, _ in with_states(model, recipe, parts, states, resume))
 
 
 def segments(
@@ -116,15 +122,24 @@ def watched(parts: Sequence[Segment], ask: Ask) -> tuple[Segment, ...]:
 
 
 def with_states(
-    model: Model, recipe: Recipe, parts: Sequence[Segment], states: TrajectoryCache
+    model: Model,
+    recipe: Recipe,
+    parts: Sequence[Segment],
+    states: TrajectoryCache,
+    resume: bool = False,
 ) -> Generator[tuple[Frame, torch.Tensor], None, None]:
-    """The run's Frames, each with the sampler's state x. `states` caches them."""
+    """The run's Frames, each with the sampler's state x. `states` caches them.
+
+    With `resume` a run of this recipe that was stopped gives its cached states, and goes on from the last of
+    them, where `resumable` says that it then ends as if it had not been stopped.
+    """
     total = sum(part.steps for part in parts)
     # cached frames of the parent cannot be shown if it maps values to pixels differently
     branch = recipe.branch
     if branch is not None and branch.recipe.stretch != recipe.stretch:
         branch = None
     before = states.before(branch.recipe, model, branch.at) if branch is not None else None
+    stopped = states.stopped(recipe, model) if resume and resumable(recipe) else []
     run = states.open(recipe, model)
     layout = recipe.layout
     start = FROM_NOTHING
@@ -138,6 +153,13 @@ def with_states(
             states.keep(run, frame, state)
             yield frame, state
         parts = own
+    if stopped:
+        *seen, (left, x) = stopped
+        for frame, state in seen:
+            states.keep(run, frame, state)
+            yield frame, state
+        start = Start(left.index, left.calls - 1, x)
+        parts = [replace(parts[0], levels=Levels.of(parts[0].levels)[left.index :], begin=lambda _: x)]
     for frame, state in run_segments(parts, total, start, frame_converter(model, recipe)):
         frame = frame if layout is None else replace(frame, layout=layout)
         states.keep(run, frame, state)

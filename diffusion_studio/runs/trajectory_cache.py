@@ -58,6 +58,15 @@ class TrajectoryCache:
         with self._lock:
             self._runs.pop(recipe, None)
 
+    def stopped(self, recipe: Recipe, model: Any) -> list[tuple[Frame, torch.Tensor]]:
+        """The states of a recipe's run on this model, if it was stopped before its end."""
+        with self._lock:
+            run = self._runs.get(recipe)
+            if run is None or run.model() is not model or not run.states:
+                return []
+            last, _ = run.states[-1]
+            return list(run.states) if len(run.states) - 1 == last.index < last.total else []
+
     def before(self, recipe: Recipe, model: Any, at: int) -> list[tuple[Frame, torch.Tensor]] | None:
         """The states 0 to `at` of a recipe's run on this model, or None if they are not cached."""
         with self._lock:

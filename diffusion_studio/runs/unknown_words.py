@@ -13,14 +13,19 @@ _NAMED = 6  # most words that are listed
 _LETTERS = 12  # most letters that are listed
 
 
+def words_not_known(spec: ModelSpec, prompts: Iterable[str | None]) -> list[str]:
+    """The words of `prompts` that are missing from the model's vocabulary, but for articles and the like."""
+    if not spec.takes_text:
+        return []
+    unknown = (word for prompt in prompts if prompt for word in spec.tokenizer.unknown(prompt))
+    return [word for word in dict.fromkeys(unknown) if word not in _SMALL]
+
+
 def unknown_words(name: str, spec: ModelSpec, prompts: Iterable[str | None]) -> str:
     """A sentence that lists the words of `prompts` missing from the vocabulary of the model `name`; empty if
     there are none.
     """
-    if not spec.takes_text:
-        return ""
-    unknown = (word for prompt in prompts if prompt for word in spec.tokenizer.unknown(prompt))
-    words = [word for word in dict.fromkeys(unknown) if word not in _SMALL]
+    words = words_not_known(spec, prompts)
     if not words:
         return ""
     named = ", ".join(f"“{word[:30]}”" for word in words[:_NAMED]) + (" …" if len(words) > _NAMED else "")

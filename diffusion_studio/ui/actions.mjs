@@ -6,6 +6,7 @@
 
 /** @param {string} what */
 const find = (what) => /** @type {any} */ (document.querySelector(what));
+const COMPARE_TAB = 'button[role=tab][data-tab-id="compare"]';
 /** @param {string} prefix before the ids of a tab's elements */
 const playerOf = (prefix) => find(`#${prefix}player .player`);
 /** @param {string} where */
@@ -16,10 +17,15 @@ const bring = (where) => { if (innerWidth <= 860) find(where).scrollIntoView({ b
 /** The player comes no further with the run that it shows. @param {PlayerValue | null} v */
 export const stopRun = (v) => (v?.run ? { ...v, stopped: true } : v);
 
-/** The name of a press of Generate, and no file: that of the run before is not this one's. The player shows what the press waits for. */
+/**
+ * The name of a press of Generate, and no file: that of the run before is not this one's. The player shows what the press waits for.
+ * Continue of a stopped run says so before the name.
+ */
 export const pressGenerate = () => {
   bring('#view');
-  const name = `${Date.now()} ${Math.random()}`;
+  const page = document.documentElement.dataset, how = page.resume ? 'resume ' : '';      // RESUME in generate_tab.py
+  delete page.resume;
+  const name = `${how}${Date.now()} ${Math.random()}`;
   playerOf('').dispatchEvent(new CustomEvent('pressed', { detail: { name }, bubbles: true }));
   return [name, null];
 };
@@ -31,10 +37,17 @@ export const endRun = (v, press) => {
   return refused ? v : stopRun(v);
 };
 
-/** What the player shows is of the settings now, unless it could not show that run. @param {PlayerValue | null} v @param {PlayerValue | null} wanted */
+/** A run of the history could not be opened. */
+export const leaveRun = () => { playerOf('').dispatchEvent(new CustomEvent('unpressed', { bubbles: true })); };
+
+/**
+ * What the player shows is of the settings now. A run that the server no longer keeps is made again from them.
+ * @param {PlayerValue | null} v @param {PlayerValue | null} wanted
+ */
 export const returnToRun = (v, wanted) => {
   playerOf('').dispatchEvent(new CustomEvent('unpressed', { bubbles: true }));
   if (v?.run && v.run === wanted?.run) document.dispatchEvent(new CustomEvent('returned'));
+  else setTimeout(() => find('#generate')?.click(), 200);      // once the controls have the settings
 };
 
 /** The run that an address names plays; the player hears it where there is none. @param {string} arrived */
@@ -186,14 +199,18 @@ export const takeComparison = () => {
 };
 
 /**
- * A link that is opened runs, and one that a lesson follows; a reload only comes back to the settings of its address.
+ * The tab of a race or a grid that arrives, unless it came with the address: page.js has shown that one by then, and the visitor may be elsewhere.
  * @param {string} arrived the kind, a space and the recipe
  */
-export const runArrivedComparison = async (arrived) => {
-  const [kind] = arrived.split(' ', 1), address = new URLSearchParams(location.search).get(kind);
-  const [how] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType('navigation'));
-  if (how?.type === 'navigate' || arrived !== `${kind} ${address}`) await runComparison();
+export const showArrivedComparison = (arrived) => {
+  const page = document.documentElement.dataset, own = page.arrives === 'compare';
+  delete page.arrives;
+  if (!own) find(COMPARE_TAB)?.click();
+  return [arrived];
 };
+
+/** A race or a grid that came by a link cannot be used. */
+export const endArrival = () => { document.dispatchEvent(new CustomEvent('no-runs-arrived')); };
 
 // ---- Points
 

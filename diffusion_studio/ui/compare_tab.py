@@ -353,15 +353,16 @@ class CompareTab:
         # link there is none.
         self.arrived = arrived = gr.Textbox("", visible=False)
         page.load(_read_link, None, arrived, queue=False, show_progress="hidden", api_visibility="private")
-        arrived.change(
-            self._link_handler(tabs),
+        came = arrived.change(
+            self._link_handler(),
             arrived,
-            [*self._form(), tabs],
+            self._form(),
+            js=call_action("showArrivedComparison"),
             show_progress="hidden",
             api_visibility="private",
-        ).success(
-            None, arrived, js=call_action("runArrivedComparison"), queue=False, api_visibility="private"
         )
+        came.success(None, js=call_action("runComparison"), queue=False, api_visibility="private")
+        came.failure(None, js=call_action("endArrival"), queue=False, api_visibility="private")
 
     # ---- the form
 
@@ -558,17 +559,14 @@ class CompareTab:
 
         return ask
 
-    def _link_handler(self, tabs: gr.Tabs) -> Callable[[str, gr.Request], dict[Any, Any]]:
+    def _link_handler(self) -> Callable[[str, gr.Request], dict[Any, Any]]:
         @show_errors
         def arrive(text: str, request: gr.Request) -> dict[Any, Any]:
             kind, _, given = text.partition(" ")
             try:
                 asked = KINDS[kind].from_json(given)
                 self._check_models(asked)
-                return {
-                    **self._form_updates(asked, request.session_hash or ""),
-                    tabs: gr.Tabs(selected="compare"),
-                }
+                return self._form_updates(asked, request.session_hash or "", sent=True)
             except StudioError as error:
                 raise OptionError(
                     "recipe", f"The {kind} in this link could not be used. {in_words(error)}"

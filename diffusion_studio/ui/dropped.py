@@ -9,11 +9,13 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from .. import checkpoint
 from ..checkpoint.container import INDEX, PICKLES, SHARD, resolve_link, shard_files
-from ..errors import CheckpointError
+from ..data.archive import unpack_known
+from ..errors import CheckpointError, StudioError
 from ..studio import Studio
 from .closing import at_end
 
@@ -51,9 +53,12 @@ class UploadedCheckpoints:
         """Move uploaded files into the visitor's own folder, which replaces the one before. Raises
         `CheckpointError`.
 
-        One weight file, or an index and all its parts, and the configurations that belong to it.
+        One weight file, or an index and all its parts, and the configurations that belong to it; or a zip of
+        a model's folder.
         """
         files = [Path(one) for one in paths]
+        if zips := [one for one in files if one.suffix.lower() == ".zip"]:
+            return self._take_zip(visitor, files, zips[0])
         weights = [one for one in files if one.name not in BESIDE]
         indices = [one for one in weights if INDEX.fullmatch(one.name)]
         if len(indices) == 1 and all(SHARD.fullmatch(one.name) for one in weights if one not in indices):
@@ -71,10 +76,7 @@ class UploadedCheckpoints:
                     f"{one.name} has {one.stat().st_size / 1e6:,.0f} MB, and at most {limit / 1e6:,.0f} MB "
                     "may be dropped here. Run the app on your own machine for it: diffusion-studio serve."
                 )
-        self.forget(visitor)
-        folder = Path(tempfile.mkdtemp(prefix="diffusion-studio-model-"))
-        with self._lock:
-            self._of[visitor] = folder, []
+        folder = self._new_folder(visitor)
         try:
             for one in files:
                 shutil.move(one, folder / safe_name(one.name))
@@ -85,12 +87,51 @@ class UploadedCheckpoints:
             ) from error
         return Chosen(folder / safe_name(weights[0].name), own=True)
 
+    def _new_folder(self, visitor: str) -> Path:
+        """The visitor's own folder, in place of the one before."""
+        self.forget(visitor)
+        folder = Path(tempfile.mkdtemp(prefix="diffusion-studio-model-"))
+        with self._lock:
+            self._of[visitor] = folder, []
+        return folder
+
+    def _take_zip(self, visitor: str, files: Sequence[Path], archive: Path) -> Chosen:
+        """The model in a zip of its folder, as of a pipeline of diffusers. Other files in it are left out."""
+        if len(files) > 1:
+            raise CheckpointError(
+                f"Drop the zip alone: {archive.name} came with {len(files) - 1} other "
+                f"file{'s' * (len(files) > 2)}."
+            )
+        folder = self._new_folder(visitor) / safe_name(archive.stem)
+        try:
+            written = unpack_known(archive, folder, _of_model, self.max_bytes)
+            large = [one for one in written if one.suffix == ".json" and one.stat().st_size > MAX_BESIDE]
+            if large:
+                raise CheckpointError(
+                    f"{large[0].name} in the zip has {large[0].stat().st_size / 1e6:,.0f} MB, and at most "
+                    f"{MAX_BESIDE / 1e6:,.0f} MB of a configuration are read."
+                )
+            if not any(one.suffix == ".safetensors" for one in written):
+                raise CheckpointError(
+                    f"{archive.name} holds no .safetensors file. Zip the folder of one model, with its "
+                    f"weights as safetensors and its {', '.join(BESIDE[:2])}."
+                )
+            return Chosen(checkpoint.weight_file(folder), own=True)
+        except StudioError as error:
+            self.forget(visitor)
+            raise error if isinstance(error, CheckpointError) else CheckpointError(str(error)) from error
+        finally:
+            archive.unlink(missing_ok=True)
+
     def open(self, visitor: str, chosen: Chosen, secret: bool) -> str:
         """Add the visitor's checkpoint to the Studio, unlisted; `secret` names cannot be guessed by other
         visitors.
         """
         index = INDEX.fullmatch(chosen.path.name)
-        name = (index[1] if index else chosen.path.stem) + (f"-{secrets.token_hex(6)}" if secret else "")
+        stem = index[1] if index else chosen.path.stem
+        if self._unpacked(visitor, chosen.path):  # whose files may have the names that all programs give
+            stem = checkpoint.name_of(chosen.path)
+        name = stem + (f"-{secrets.token_hex(6)}" if secret else "")
         name += "-dropped" if name in {card.name for card in self.studio.models()} else ""
         name = self.studio.open(chosen.path, chosen.flags, name=chosen.name or name, listed=False)
         with self._lock:
@@ -100,6 +141,12 @@ class UploadedCheckpoints:
                 raise CheckpointError("This file is no longer kept. Drop it again.")
             kept[1].append(name)
         return name
+
+    def _unpacked(self, visitor: str, path: Path) -> bool:
+        """Whether a file of a visitor came in a zip."""
+        with self._lock:
+            folder, _ = self._of.get(visitor, (None, []))
+        return folder is not None and folder != path.parent and path.is_relative_to(folder)
 
     def forget(self, visitor: str) -> None:
         """Remove what a visitor dropped, from the Studio and from the disk."""
@@ -116,6 +163,12 @@ class UploadedCheckpoints:
             self.forget(visitor)
 
 
+def _of_model(path: PurePosixPath) -> bool:
+    """Whether a file of a zip belongs to a model: weights as safetensors, their index, or a configuration."""
+    known = path.suffix == ".safetensors" or path.name in BESIDE or bool(INDEX.fullmatch(path.name))
+    return known and not path.name.startswith(".") and "__MACOSX" not in path.parts
+
+
 def safe_name(name: str) -> str:
     """A file's name without separators, leading dots or other characters of a path."""
     kept = "".join(c if c in _ALLOWED else "_" for c in os.path.basename(name.replace("\\", "/"))).lstrip(".")
@@ -124,7 +177,7 @@ def safe_name(name: str) -> str:
 
 def upload_suffixes() -> list[str]:
     """Suffixes that may be uploaded. Pickles are among them: their error says how to convert them."""
-    return [".safetensors", ".json", *PICKLES]
+    return [".safetensors", ".json", ".zip", *PICKLES]
 
 
 def weight_files(folders: Sequence[Path], most: int = 500) -> dict[str, Path]:

@@ -16,6 +16,8 @@ from ..imaging.picture import Picture
 from ..runs.edits import EDITS, FILMS, pictures_of
 from ..runs.recipe import Recipe
 from ..runs.recipe_diff import flat_settings
+from ..runs.resume import resumable
+from ..runs.unknown_words import words_not_known
 from ..studio import Studio
 from .classroom import Rooms, classroom
 from .compute import Compute, Progress, ServerFull
@@ -42,6 +44,7 @@ NO_LINK = "No link"
 # The text of a link's field as a link, which the page's address follows, so that a reload comes back to it.
 AS_LINK = call_action("asLink")
 OF_RUN = "run:"  # before a link's text: a run has begun with these settings (page.mjs reads both)
+RESUME = "resume "  # before the name of a press that goes on with a stopped run
 REFUSED = ""  # the name of a press whose settings cannot run
 ENDED_SECONDS = 30
 TICK_SECONDS = 0.05  # the page is told of a new frame at most this often
@@ -174,14 +177,18 @@ class GenerateTab:
         )
         self.dropped.upload(self._restore, self.dropped, self.settings.outputs(), **private)
         editing, outputs = self.settings.editing, self.settings.outputs()
-        self.history.input(
+        opened = self.history.input(
             self._open_history_run,
             self.history,
             [*outputs, self.player, self.link, self.command, self.files],
             cancels=[started],
             show_progress="hidden",
             **private,
-        ).then(None, [self.player, self.history], None, js=call_action("returnToRun"), queue=False, **private)
+        )
+        opened.success(
+            None, [self.player, self.history], None, js=call_action("returnToRun"), queue=False, **private
+        )
+        opened.failure(None, None, None, js=call_action("leaveRun"), queue=False, **private)
         # queued, as sentences reach the page through the queue alone
         editing.here.click(
             self._branch,
@@ -307,7 +314,8 @@ class GenerateTab:
         if not self.studio.loaded(recipe.model):
             self.waiting.load(press.name, recipe.model)
         turn = self.prices.turn(recipe, press.ended)
-        frames = self.compute.call(lambda: self.studio.stream(recipe, turn.ask))  # checks the recipe
+        resume = press.name.startswith(RESUME)
+        frames = self.compute.call(lambda: self.studio.stream(recipe, turn.ask, resume))  # checks the recipe
         self.waiting.tell(press.name, turn.progress())
         run = self.store.open(visitor, recipe)
         settings, film, shared = (
@@ -315,6 +323,7 @@ class GenerateTab:
             isinstance(recipe.edit, FILMS),
             [self.settings.editing.branch_ran(recipe), *self._shared(recipe)],
         )
+        remarks = self._remarks(recipe)
         shown: dict[str, Any] | None = None
         recorded = self.runs.record(run, frames if self.gpu is None else self.gpu(recipe))
         if self.gpu is None:
@@ -326,13 +335,22 @@ class GenerateTab:
             if not isinstance(found, Progress):
                 place, frame = found
                 shown = tick(run, place, self.store.last_place(frame), frame, settings, film)
-                shown["press"] = press.name
+                shown |= {"press": press.name, **remarks}
             self.waiting.tell(press.name, progress)
             if shown is None:
                 yield [gr.skip()] * (1 + len(shared))
             else:
                 yield with_progress(shown, progress), *shared
                 shared = [gr.skip()] * len(shared)
+
+    def _remarks(self, recipe: Recipe) -> dict[str, Any]:
+        """What the player has to know of a recipe besides its settings: the words that its model does not
+        know, and whether a stopped run of it can go on from its last state.
+        """
+        found: dict[str, Any] = {"resumes": resumable(recipe)}
+        if words := words_not_known(self.studio.card(recipe.model).spec, recipe.each_prompt):
+            found["unknown"] = words
+        return found
 
     @show_errors
     def _refuse(self, values: dict[Any, Any]) -> None:
@@ -388,14 +406,16 @@ class GenerateTab:
 
     @show_errors
     def _open_history_run(self, value: object) -> dict[Any, Any]:
-        """The settings of a run of the history, and the run itself where it is still kept."""
+        """The settings of a run of the history, and the run itself where it is still kept; else the page
+        makes it again, from the same seed.
+        """
         given = value if isinstance(value, dict) else {}
         run, text = self.store.get(given.get("run")), given.get("recipe")
         if run is not None and run.frames:
             last, place = run.frames[-1], len(run.frames) - 1
             settings, film = flat_settings(run.recipe), isinstance(run.recipe.edit, FILMS)
-            shown = tick(given["run"], place, place, last, settings, film)
-            shown["stopped"] = not shown["done"]
+            shown = tick(given["run"], place, self.store.last_place(last), last, settings, film)
+            shown |= {"stopped": not shown["done"], **self._remarks(run.recipe)}
             found = self._restored_updates(run.recipe)
             if run.recipe.branch is not None:
                 ran = self.settings.editing.branch_ran(run.recipe)
@@ -408,8 +428,7 @@ class GenerateTab:
                 "longer on the server. Set it up again, or restore it from an exported file.",
             )
         found = self._restored_updates(Recipe.from_json(text))
-        inform("These are the settings of that run. Its pictures are no longer kept: press Generate.")
-        return {**found, self.player: gr.skip()}
+        return {**found, self.player: gr.skip()}  # the page then makes the run again
 
     def _restored_updates(self, recipe: Recipe) -> dict[Any, Any]:
         """Updates of the settings, and of the link and the command line that say them. The files of a shown

@@ -44,6 +44,11 @@ _TRIES: dict[str, list[dict[str, str]]] = {
     "mnist": [{"label": one} for one in "38052"],
     "shapes": [{"label": one} for one in ("pinwheel", "heart", "moons", "checkerboard", "rings")],
 }
+_SHORT = {  # of prompts whose words would be cut on a chip
+    "orc, half plate, wizard white": "armoured orc",
+    "spriggan, karate, staff fork, large shield gold": "golden shield",
+    "demigod, jacket, skirt white, black horn": "horned demigod",
+}
 _MOST = 6
 _PARTS: dict[str, dict[str, str]] = {  # of a prompt, in the order in which the data names them
     "heroes": {
@@ -100,7 +105,10 @@ def tries(card: ModelCard) -> list[dict[str, Any]]:
     given = [one for one in given if _knows(card, one)]
     own = [{"prompt": one} for one in card.spec.prompts] if card.spec.takes_text else []
     own = own or [{"label": one} for one in card.conditions]
-    items = [{"value": one, "title": _title(one)} for one in (given or own)[:_MOST]]
+    items = [
+        {"value": one, "title": _SHORT.get(_title(one), _title(one)), "help": _title(one)}
+        for one in (given or own)[:_MOST]
+    ]
     if any_of := surprises(card, given + own):
         items.append({"value": {"any_of": any_of}, "title": "surprise me", "help": "One of many, by chance"})
     return items

@@ -67,7 +67,8 @@ class ModelsTab:
                 gr.Markdown(
                     "## What is in a checkpoint\nAny pixel-space U-Net as safetensors can be dropped above: "
                     "of diffusers, OpenAI, the DDPM port and others. Drop its config.json with it if it has "
-                    "one. A setting that no file gives is assumed, and the report says so."
+                    "one, or a .zip of the model's folder. A setting that no file gives is assumed, and the "
+                    "report says so."
                 )
                 self.opened = gr.HTML("", elem_id="model-opened", min_height=0)
                 self.folder = gr.Dropdown(
@@ -122,7 +123,8 @@ class ModelsTab:
                 elem_id="models-here",
             )
             self.file = gr.File(
-                label=f"Your own .safetensors, up to {_size(self.hosting.max_upload)}",
+                label=f"Your own .safetensors, or a .zip of its folder, up to "
+                f"{_size(self.hosting.max_upload)}",
                 file_count="multiple",
                 file_types=upload_suffixes(),
                 height=124,

@@ -8,6 +8,16 @@
   const { warn } = console;
   console.warn = (...said) => { if (said[0] !== 'Method not implemented.') warn.apply(console, said); };
 
+  // ---- a race or a grid in the address shows its tab at once, before the server has read it
+  const search = new URLSearchParams(location.search);
+  if (search.has('race') || search.has('grid')) {
+    document.documentElement.dataset.arrives = 'compare';
+    const shows = setInterval(() => {
+      const tab = find('button[role=tab][data-tab-id="compare"]');
+      if (tab) { clearInterval(shows); tab.click(); }
+    }, 20);
+  }
+
   // ---- Enter and Ctrl+Enter generate
   document.addEventListener('keydown', (event) => {
     if (event.key !== 'Enter' || event.isComposing || !find('#stage')?.checkVisibility()) return;
@@ -137,7 +147,10 @@
     return found;
   };
   const check = () => {
-    if (!made) return;
+    if (!made) {
+      find('#player .player')?.dispatchEvent(new CustomEvent('model', { detail: { model: find('#model .picker')?.dataset.chosen ?? null }, bubbles: true }));
+      return;
+    }
     const now = settings(), on = Object.keys(made).some((key) => key in now && now[key] !== made[key]);
     find('#player .player')?.dispatchEvent(new CustomEvent('stale', { detail: { on }, bubbles: true }));
   };
@@ -146,6 +159,7 @@
   document.addEventListener('unpressed', (event) => {  // settings that were refused: what is shown is still the run before
     if (event.detail?.refused) { clearTimeout(noting); made = madeBefore; check(); }
   });
+  document.addEventListener('run-begun', () => setTimeout(check));      // a change before the first state was not heard
   document.addEventListener('returned', () => { setTimeout(() => { made = settings(); check(); }, 150); });
   for (const name of ['input', 'change', 'click']) {
     document.addEventListener(name, () => { for (const pause of [200, 900, 2200]) setTimeout(check, pause); }, true);
@@ -309,5 +323,5 @@
       block.append(button);
     }
   };
-  setInterval(() => { marks(); oneStop(); for (const one of document.querySelectorAll('footer img')) one.alt = ''; }, 1000);      // their text stands beside them
+  setInterval(() => { marks(); oneStop(); check(); for (const one of document.querySelectorAll('footer img')) one.alt = ''; }, 1000);      // their text stands beside them
 }

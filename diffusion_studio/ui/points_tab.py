@@ -163,7 +163,7 @@ class PointsTab:
                 step=100,
                 label="Training steps",
                 elem_id="points-steps",
-                info="More steps give a sharper shape. 1500 take some seconds on a free core.",
+                info="More steps give a sharper shape and take longer. How long is said while it trains.",
             )
             with gr.Row(elem_classes="points-press"):
                 self.train = gr.Button(

@@ -82,7 +82,8 @@ class QuickSave:
             )
         look = _shown(value.get("look"), len(run.frames[0].x))
         path, options = save_for(PRESETS[preset], run.recorded, look)
-        used = {"format": PRESETS[preset].format, **vars(options)}  # what "More" begins with
+        # what "More" begins with: these options, with the view that the player shows
+        used = {"format": PRESETS[preset].format, **vars(options), "view": look["view"]}
         return {**card_of(path, PRESETS[preset].purpose), "preset": preset, "used": used}
 
 

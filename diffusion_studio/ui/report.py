@@ -11,6 +11,8 @@ from typing import Any
 from ..checkpoint import READERS, Inspection
 from ..checkpoint.classifier_spec import ClassifierSpec
 from ..checkpoint.facts import ASSUMED
+from ..checkpoint.spec import ModelSpec
+from ..diffusion.samplers import SAMPLERS, sampler_label
 from ..models.calibrate import Trial
 
 _LONGEST = 60
@@ -119,11 +121,25 @@ def _facts(seen: Inspection, layout: str, spec: Any) -> str:
     if not isinstance(spec, ClassifierSpec):
         facts |= {
             "Process": f"{type(spec.schedule).__name__}, T = {spec.schedule.timesteps}",
+            "Sampler": _sampler(spec),
             "Predicts": spec.parametrization + (", and the variance" if spec.learned_variance else ""),
         }
     return "".join(
         f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items() if value
     )
+
+
+def _sampler(spec: ModelSpec) -> str:
+    """The sampler and steps that the file, or the scheduler's configuration beside it, names; with which the
+    model begins.
+    """
+    given = spec.defaults.get("sampler")
+    if given is None:
+        return ""
+    name = given if isinstance(given, str) else str(given.get("name", ""))
+    label = sampler_label(name) if name in SAMPLERS else name
+    steps = spec.defaults.get("steps")
+    return label + (f", {steps} steps" if steps else "")
 
 
 def _assumed(seen: Inspection) -> str:

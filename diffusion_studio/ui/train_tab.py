@@ -134,12 +134,18 @@ class TrainTab:
             self.stop = gr.Button("Stop", elem_id="train-stop", min_width=90, **there)
             self.resume = gr.Button("Resume", elem_id="train-resume", min_width=90, **there)
         state = self.runs.state(names[0]) if names else None
-        self.view = gr.HTML(
-            training_view.view(state) if state else training_view.NOTHING, elem_id="train-view"
-        )
+        self.view = gr.HTML(training_view.view(state) if state else self._nothing(), elem_id="train-view")
         self.samples = sheets(elem_id="train-samples")
         self.sent = gr.State([])  # names of the training and of the sheets that the page has
         self.timer = gr.Timer(_TICK)
+
+    def _nothing(self) -> str:
+        sheets = [
+            one.path.with_name("samples.png")
+            for one in self.studio.models()
+            if one.name == training_view.EXAMPLE
+        ]
+        return training_view.nothing(sheets[0] if sheets else None)
 
     def _connect(self, outputs: list[Any]) -> None:
         private: dict[str, Any] = {"api_visibility": "private"}
@@ -338,7 +344,7 @@ class TrainTab:
         ones. `sent` says which the page has.
         """
         if name not in self.runs.names():
-            return [training_view.NOTHING, *(gr.Button(visible=False) for _ in range(3)), None, []]
+            return [self._nothing(), *(gr.Button(visible=False) for _ in range(3)), None, []]
         state = self.runs.state(name)
         return [
             training_view.view(state),

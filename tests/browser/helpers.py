@@ -139,11 +139,9 @@ def export(page, name: str, folder: Path) -> Path:
         with answered(page):  # which puts the panel to what the player shows
             page.click("#export > button")
     page.locator(f"#format input[value={name}]").check()
-    page.click("#make-file")
-    link = page.locator("#file a[download]").first
-    link.wait_for()
-    with page.expect_download() as caught:
-        link.click()
+    with page.expect_download() as caught:  # which begins by itself
+        page.click("#make-file")
+    page.locator("#file a[download]").first.wait_for()  # and can be had again
     path = folder / caught.value.suggested_filename
     caught.value.save_as(path)
     return path

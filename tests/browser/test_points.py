@@ -83,11 +83,9 @@ def test_a_drawing_is_dissolved_learned_and_made_again(page):
     assert "that you trained" in page.inner_text("#points-status")
     assert colours(page, "#points-player [data-half=x] canvas") > 50
     page.click("#points-export > button")
-    page.click("#points-make-file")
-    link = page.locator("#points-file a[download]")
-    link.wait_for()
     with page.expect_download() as caught:
-        link.click()
+        page.click("#points-make-file")
+    page.locator("#points-file a[download]").wait_for()
     assert caught.value.suggested_filename.startswith(
         "my-drawing-"
     )  # no model's name, which would be replayed in its place

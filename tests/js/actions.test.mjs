@@ -1,7 +1,7 @@
 // What events do in the browser, where it can be computed without one. `node --test tests/js/*.test.mjs`
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { endRun, pressPoints, spellOnly, stopRun, takeComparison, tryComparison, tryExample, withLook, withStrength } from '../../diffusion_studio/ui/actions.mjs';
+import { endRun, pressGenerate, pressPoints, showArrivedComparison, spellOnly, stopRun, takeComparison, tryComparison, tryExample, withLook, withStrength } from '../../diffusion_studio/ui/actions.mjs';
 
 test('a run that is stopped says so, and the rest of its tick stays', () => {
   assert.deepEqual(stopRun({ run: 'a', kept: 3 }), { run: 'a', kept: 3, stopped: true });
@@ -85,4 +85,22 @@ test('a comparison that the page asks for is taken once', () => withPage(LOOK, (
   assert.equal(takeComparison(), '{"x":"seed=1"}');
   assert.equal(takeComparison(), '');
   assert.ok(!('compare' in data));
+}));
+
+test('Continue says once, before the name of its press, that it goes on', () => withPage(LOOK, (heard, data) => {
+  data.resume = 'true';
+  assert.match(pressGenerate()[0], /^resume \d/);
+  assert.match(pressGenerate()[0], /^\d/);
+  assert.ok(heard.every(([name]) => name === 'pressed'));
+}));
+
+test('the tab of runs that arrive is shown, once, unless they came with the address', () => withPage(LOOK, (_, data) => {
+  let clicks = 0;
+  const { querySelector } = globalThis.document;
+  globalThis.document.querySelector = (name) => (name.includes('data-tab-id="compare"') ? { click: () => { clicks++; } } : querySelector(name));
+  data.arrives = 'compare';
+  assert.deepEqual(showArrivedComparison('race {}'), ['race {}']);
+  assert.equal(clicks, 0);
+  showArrivedComparison('race {}');
+  assert.equal(clicks, 1);
 }));

@@ -106,9 +106,7 @@ test('waiting and time left in words', () => {
       'Drawing the first noise, in turns with another run …', 'Drawing the first noise, in turns with 3 other runs …', 'Sending the settings …']);
   assert.match(logic.waitText({ lost: true }), /^The server does not answer/);
   assert.equal(logic.waitText({ full: 'All is taken.', again: 9 }), 'All is taken. This page asks again in 9 s …');
-  assert.equal(logic.progressText('denoising', 5, 25, 2), 'denoising … about 8 s left');
-  assert.equal(logic.progressText('denoising', 24, 25, 2), 'denoising …');
-  assert.equal(logic.progressText('denoising', 1, 25, 9), 'denoising …');      // one step, with a model to load, tells nothing
+  assert.deepEqual([null, 0.4, 7.2].map((left) => logic.progressText('denoising', left)), ['denoising …', 'denoising …', 'denoising … about 8 s left']);
   assert.deepEqual([0.2, 1.2, 89, 100].map(logic.aboutText), ['less than a second', '2 s', '89 s', '2 min']);
 });
 
@@ -152,4 +150,20 @@ test('a run is of other settings where one of its own has changed', () => {
 
 test('what is prepared is said', () => {
   assert.equal(logic.waitText({ doing: 'Preparing the network' }), 'Preparing the network …');
+});
+
+test('the time left is that of the own steps once there are two, and before that what the server knows of the model', () => {
+  const pace = { index: 1, at: 1000 };                 // the first step, with a model to load, tells nothing
+  assert.equal(logic.timeLeft({ index: 1, total: 26 }, null, 9000), null);
+  assert.equal(logic.timeLeft({ index: 2, total: 26 }, pace, 9000), null);
+  assert.equal(logic.timeLeft({ index: 2, total: 26, seconds_left: 3 }, pace, 9000), 3);
+  assert.equal(logic.timeLeft({ index: 6, total: 26, seconds_left: 3 }, pace, 2000), 4);
+});
+
+test('words that the model does not know are not claimed of the picture', () => {
+  assert.equal(logic.askedFor({ prompt: 'a zebra with a ruby staff' }, false, ['zebra']), 'the picture');
+  assert.equal(logic.askedFor({ prompt: 'a wizard' }, false, []), '“a wizard”');
+  const asked = 'the picture', unknown = ['zebra'];
+  assert.equal(state({ last: true, logSnr: null, asked, unknown }), 'Done: the picture after 25 steps. The network was asked 50 times. The network never saw “zebra”.');
+  for (const share of [0.1, 0.5, 0.8, 0.95]) assert.ok(!state({ asked, unknown, way: { share, gain: null } }).includes('zebra'));
 });

@@ -51,6 +51,8 @@ class Sampler:
     label: ClassVar[str] = ""
     # The parametrizations that the sampler is made for; empty means all.
     made_for: ClassVar[tuple[str, ...]] = ()
+    # Whether a step needs nothing of the steps before but the state: a run can go on exactly from any state.
+    memoryless: ClassVar[bool] = False
     # Whether the sampler steps along the network's eps even if x0 is clipped, see `guidance.clamped`.
     keep_eps: bool = False
 

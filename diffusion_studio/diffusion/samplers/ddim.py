@@ -30,6 +30,7 @@ class DDIM(Sampler):
     """
 
     label: ClassVar[str] = "DDIM"
+    memoryless: ClassVar[bool] = True
     eta: float = option(0.0, "Fresh noise: 0 is deterministic, 1 as much as DDPM adds.", low=0.0, high=1.0)
     # Read by the guidance that clips x0, see `guidance.clamped`
     keep_eps: bool = option(

@@ -33,6 +33,7 @@ class DDPM(Sampler):
     """
 
     label: ClassVar[str] = "DDPM"
+    memoryless: ClassVar[bool] = True
     variance: str = option(
         "small",
         "Noise of each step: small is the posterior's variance, large is beta (both in "

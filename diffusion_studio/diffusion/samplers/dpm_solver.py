@@ -187,6 +187,7 @@ class DPMPP2S(Midpoint):
     """
 
     label: ClassVar[str] = "DPM-Solver++ (2S)"
+    memoryless: ClassVar[bool] = True
     held: ClassVar[str] = "x0"
 
 

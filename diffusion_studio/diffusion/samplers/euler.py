@@ -35,6 +35,7 @@ class Euler(Sampler):
     """
 
     label: ClassVar[str] = "Euler"
+    memoryless: ClassVar[bool] = True
     churn: float = option(0.0, CHURN, low=0.0, high=100.0)
     s_tmin: float = option(0.0, S_TMIN, low=0.0, depends=(DependsOn("churn"),))
     s_tmax: float = option(1e9, S_TMAX, low=0.0, depends=(DependsOn("churn"),))
@@ -66,6 +67,7 @@ class EulerAncestral(Sampler):
     """
 
     label: ClassVar[str] = "Euler ancestral"
+    memoryless: ClassVar[bool] = True
     eta: float = option(1.0, ETA, low=0.0, high=1.0)
     s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0, depends=(DependsOn("eta"),))
 

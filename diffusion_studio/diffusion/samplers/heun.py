@@ -31,6 +31,7 @@ class Heun(Sampler):
     """
 
     label: ClassVar[str] = "Heun"
+    memoryless: ClassVar[bool] = True
     churn: float = option(0.0, CHURN, low=0.0, high=100.0)
     s_tmin: float = option(0.0, S_TMIN, low=0.0, depends=(DependsOn("churn"),))
     s_tmax: float = option(1e9, S_TMAX, low=0.0, depends=(DependsOn("churn"),))

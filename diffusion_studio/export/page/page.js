@@ -95,7 +95,8 @@ const asked = () => {
 const told = (run, place) => {
   const [index, , logSnr, calls, part] = run.meta[place];
   if (data.runs.length > 1 || data.figure || part === 'picture') return '';
-  const found = settled(run.offs, place), next = place > 0 && index === run.meta[place - 1][0] + 1;
+  const found = run.meta[last][0] === run.total ? settled(run.offs, place) : null;      // of a stopped run nothing is decided
+  const next = place > 0 && index === run.meta[place - 1][0] + 1;
   const before = callsBefore(run.meta.map(([at, , , made]) => ({ index: at, calls: made })), branch);
   return sentence({ points: data.smooth, logSnr, calls, part, first: place === 0, last: place === last, finished: index === run.total, asked: asked(),
     index, branch, before, total: run.total, way: found && { ...found, gain: next ? found.gain : null } });

@@ -11,7 +11,8 @@ let value = null, images = [], cells = [], timer = null;
 let alone = null;                                      // the run that is shown alone, large
 let zoom = null;                                       // the one picture of each run that is shown, counted along the rows
 let kind = 'race', turned = false;                      // whether a race or a grid is shown, and whether the page has said so
-let bare = false;                                       // whether the recorded example has given way to runs that were sent here
+const addressed = ['race', 'grid'].some((name) => new URLSearchParams(location.search).has(name));
+let bare = addressed;                                   // whether the recorded example has given way to runs that were sent here
 let opening = 0;                                       // counts what is opened: only the last one is shown
 const kept = {}, stale = {};                           // the last race and the last grid, and what marks them as earlier ones
 let line = 50;                                         // where a lane that is laid over lane 1 begins, in per cent
@@ -240,6 +241,10 @@ const mark = () => {                                   // that what is shown is 
   $('.stale').hidden = root.dataset.stale === 'false'; $('.stale').textContent = text;
 };
 
+const HINT = $('.hint').innerHTML;
+if (addressed) $('.hint').textContent = 'The runs of this address are made again …';
+document.addEventListener('no-runs-arrived', () => { $('.hint').innerHTML = HINT; });
+
 const turn = () => {                                   // to what there is of the kind, or to the hint
   if (kept[kind] && !(bare && kept[kind].recorded)) { open(kept[kind]); return; }
   opening += 1;
@@ -281,6 +286,7 @@ const unfollow = () => { followed = ''; $('.making').hidden = true; };
 const onValue = () => {
   const v = props.value;
   if (!v) return;
+  if (v.follow || (v.stale && !v.turn)) $('.hint').innerHTML = HINT;      // of runs that are made, or failed
   if (v.follow && v.follow !== followed) follow(v.follow);
   if (v.turn) { kind = v.turn; turned = true; bare = bare || !!v.bare; }
   if (v.runs) {
@@ -309,7 +315,7 @@ new IntersectionObserver(async (seen, watcher) => {    // the example, when it i
   watcher.disconnect();
   if (kept.race) return;
   const example = await server.example({}).catch(() => null);
-  if (!example || kept.race) return;
+  if (!example || kept.race || bare) return;
   kept.race = example;
   if (kind === 'race') turn();
 }, { rootMargin: '3000px' }).observe(root);                  // also below the fold of a phone

@@ -1,4 +1,5 @@
 // The history's page half: the last runs of this browser, newest first, kept in its local storage.
+// A run that is opened is told to the player by 'run-opens', before the server answers.
 // It hears of a run by 'run-recipe' (its recipe, when it begins) and 'run-ended' (its thumbnail); both come from the page.
 const KEY = 'diffusion-studio-runs', MOST = 24, ROOM = 200_000;
 const section = element.querySelector('.history'), list = element.querySelector('.entries');
@@ -15,11 +16,13 @@ const item = (entry) => {
   const one = document.createElement('div'), show = button('show', entry.title), remove = button('remove', `Forget: ${entry.title}`);
   const picture = document.createElement('img');
   one.className = 'entry'; picture.src = entry.picture; picture.alt = '';
+  picture.addEventListener('load', () => { if (picture.naturalWidth > picture.naturalHeight) one.classList.add('line'); });      // a text
   show.append(picture); show.ariaPressed = entry.run === current;
   remove.textContent = '×';
   show.addEventListener('click', () => {
     current = entry.run; props.value = { run: entry.run, recipe: entry.recipe };
     light();
+    document.dispatchEvent(new CustomEvent('run-opens'));
     trigger('input');
   });
   remove.addEventListener('click', () => { entries = entries.filter((other) => other !== entry); store(); paint(); });

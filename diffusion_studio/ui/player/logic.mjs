@@ -25,13 +25,10 @@ export const tileBox = ({ count, columns, tile: [h, w], rows = Math.ceil(count /
 const MOST_LETTERS = 16;
 
 /**
- * A text as a thumbnail: its first letters in rows, about as many as in a row, which stay readable where one long line does not.
- * `boxes` are [left, top, width, height] in the sheet, row by row. @param {Sheet} sheet
+ * A text as a thumbnail: its first letters in one row. `boxes` are [left, top, width, height] in the sheet. @param {Sheet} sheet
  */
-export const letterGrid = (sheet) => {
-  const count = Math.min(sheet.count, MOST_LETTERS), columns = Math.ceil(Math.sqrt(count));
-  return { columns, rows: Math.ceil(count / columns), boxes: Array.from({ length: count }, (_, k) => tileBox(sheet, 'x', k)) };
-};
+export const letterRow = (sheet) =>
+  Array.from({ length: Math.min(sheet.count, MOST_LETTERS) }, (_, k) => tileBox(sheet, 'x', k));
 
 /**
  * The number of the picture at a point of the grid, both shares from 0 to 1; null beside the last picture.
@@ -170,8 +167,12 @@ export const pressLater = async (seconds, { tell, sleep, waiting, press }) => {
   press();
 };
 
-/** What was asked for, in quotation marks, or the picture. @param {Record<string, unknown> | undefined} about @param {boolean} points */
-export const askedFor = (about, points = false) => {
+/**
+ * What was asked for, in quotation marks; or the picture, where nothing was, or words that the model does not know.
+ * @param {Record<string, unknown> | undefined} about @param {boolean} points @param {string[]} unknown
+ */
+export const askedFor = (about, points = false, unknown = []) => {
+  if (unknown.length) return 'the picture';
   const said = [about?.spell ?? about?.label, about?.prompt].filter((one) => one !== undefined && one !== null && one !== '');
   if (!said.length) return points ? 'the shape' : 'the picture';
   const text = said.map(String).join(', ');
@@ -199,14 +200,16 @@ export const noteText = (tick) => [tick?.trained ? `The network had ${counted(ti
  * One sentence or two about the shown state, in a learner's words. Each claim follows from the numbers given.
  * Of a branch, `branch` is the state at which it leaves the run before, and `before` the network calls made until then.
  * @param {{logSnr: number | null, first: boolean, last: boolean, finished: boolean, part: string, asked: string, total: number, calls: number, points?: boolean,
- *          index?: number, branch?: number | null, before?: number | null, way: {share: number, gain: number | null} | null, moved?: number | null, early?: boolean}} state
- * `moved`: how far the guess moved in a step, as a share of the range of its values; `early`: the network's training was stopped
+ *          index?: number, branch?: number | null, before?: number | null, way: {share: number, gain: number | null} | null, moved?: number | null, early?: boolean,
+ *          unknown?: string[]}} state
+ * `moved`: how far the guess moved in a step, as a share of the range of its values; `early`: the network's training was stopped; `unknown`: words of the
+ * prompt that the model was not trained with, which no picture shows
  */
-export const sentence = ({ logSnr, first, last, finished, part, asked, total, calls, way, points = false, index = 0, branch = null, before = null, moved = null, early = false }) => {
+export const sentence = ({ logSnr, first, last, finished, part, asked, total, calls, way, points = false, index = 0, branch = null, before = null, moved = null, early = false, unknown = [] }) => {
   const noise = upper(`${percentText(noiseShare(logSnr))} noise.`), what = points ? 'shape' : 'picture';
   if (part === 'into noise') return `${noise} This is the way up: noise is put back into the ${what}, step by step.`;
   if (last && finished && early) return `This is what an unfinished network makes of noise in ${stepsText(total)}.`;
-  if (last && finished) return doneText({ asked, total, calls, branch, before });
+  if (last && finished) return `${doneText({ asked, total, calls, branch, before })}${unknownText(unknown)}`;
   const where = branch === null || index > branch ? '' : index < branch ? ` This is still the run before the branch, which is at step ${branch}.` : ' Here it branches from the run before.';
   if (first && noiseShare(logSnr) > 0.97) return `${noise} Every run starts like this; the network's first guess is beside it.${where}`;
   if (!way) return `${noise} ${meanwhile(noiseShare(logSnr), moved, what)}${where}`;
@@ -219,6 +222,8 @@ export const sentence = ({ logSnr, first, last, finished, part, asked, total, ca
     : '; this step changes its guess a little';
   return `${noise} ${seen}${change}.${where}`;
 };
+
+const unknownText = (/** @type {string[]} */ words) => (words.length ? ` The network never saw ${words.slice(0, 3).map((one) => `“${one}”`).join(', ')}.` : '');
 
 const stepsText = (/** @type {number} */ total) => `${total} step${total === 1 ? '' : 's'}`;
 
@@ -284,13 +289,18 @@ export const aboutText = (seconds) => {
 };
 
 /**
- * Step k of n with the time left, from the time that the steps so far took.
- * @param {string} doing @param {number} index @param {number} total @param {number} seconds since the first state
+ * The seconds until a run ends: from the time of its own steps, once two were seen after the first, which may have prepared things; before that as the
+ * server knows it from runs of this model. null: nobody knows.
+ * @param {{index: number, total: number, seconds_left?: number | null}} tick @param {{index: number, at: number} | null} pace when the first step was seen, in ms
+ * @param {number} now in ms
  */
-export const progressText = (doing, index, total, seconds) => {
-  const left = index > 2 ? seconds / index * (total - index) : null;
-  return `${doing} …${left !== null && left >= 1 ? ` about ${aboutText(left)} left` : ''}`;
+export const timeLeft = ({ index, total, seconds_left = null }, pace, now) => {
+  const seen = pace === null ? 0 : index - pace.index;
+  return pace !== null && seen >= 2 ? (now - pace.at) / 1000 / seen * (total - index) : seconds_left;
 };
+
+/** What a run does, and how long it still takes. @param {string} doing @param {number | null} left seconds */
+export const progressText = (doing, left) => `${doing} …${left !== null && left >= 1 ? ` about ${aboutText(left)} left` : ''}`;
 
 /**
  * The state of a run that has ended: it is finished, or stopped, once all its states are in the page.

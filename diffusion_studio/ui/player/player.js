@@ -10,7 +10,7 @@
 const $ = (name) => element.querySelector(name);
 if (props.hint) $('.hint').innerHTML = props.hint;
 const root = $('.player'), screens = $('.screens'), scrub = $('.scrub'), strip = $('.strip');
-const PULL_MS = 250, ASK_MS = 400, LATE_MS = 150, OPENS = 'Opening the picture …', OPENS_MS = 30_000, AGAIN_SECONDS = 8, OPENING = 'opening',
+const PULL_MS = 250, ASK_MS = 400, LATE_MS = 150, STARVED_MS = 600, OPENS = 'Opening the picture …', OPENS_RUN = 'Opening the run …', OPENS_MS = 30_000, AGAIN_SECONDS = 8, OPENING = 'opening',
   stripCells = () => cellsOf(strip.clientWidth, strip.clientHeight, screens.dataset.view === 'both', zoom === null && tick.places ? tick : null);
 const whole = element.closest('#player') !== null;     // of Generate, whose runs branch and are edited
 
@@ -19,7 +19,10 @@ let want = 0, shown = -1, follow = true, zoom = null, timer = null;
 let pulling = false, painting = false, batch = 2, ended = false, stripCall = 0;
 let waits = '', late = false;                          // what the press waits for, in words; whether the first state of this run is long in coming
 let lost = null;                                       // the run of which frames are gone from the server
-let pressed = null, began = 0, turn = null;                         // the press that no tick has come of yet; when the first tick came
+let pressed = null, turn = null;                       // the press that no tick has come of yet
+let pace = null;                                       // {index, at}: when the first step was seen, from which the time left is reckoned
+let starved = null;                                    // since when a state that is to be shown has not come
+let model = null;                                      // of Generate: the chosen one
 let madeOf = null, settings = {};                      // of Points: the settings of the shown run, and as they stand
 const settingsOf = new Map();                          // of Points: the settings of its presses, by their names
 const opening = { loops: false };                      // whether "loop" is ticked for the recording's sake
@@ -40,17 +43,36 @@ const shows = () => ({ trails: $('.trails').checked, arrows: $('.arrows').checke
 // ---- ticks -------------------------------------------------------------------------------------------------------
 const onValue = (v = props.value) => {
   if (!v?.run || left.has(v.run)) return;              // the last word of a run that was ended may come late
-  if (v.run !== run) begin(v);
+  const fresh = v.run !== run;
+  if (fresh) begin(v);
   tick = v;
+  if (fresh) paintBefore();
   if (v.done && v.film && !ended && follow && zoom === null) { unhurried(); startFilm(); }
   const replay = v.done && v.replay && !ended && follow;   // made faster than anybody sees: from its start once it is there
   if (v.done || v.stopped) { const now = !ended; ended = true; if (pressed === null && waits !== OPENS) waiting(false); if (now) stale(root.dataset.stale === 'true'); }
   enable();
-  scrub.max = Math.max(ended ? v.kept : v.last, 1);
+  scrub.max = Math.max(lastPlace(), 1);
   if (follow) want = v.kept;
-  readout();
+  if (v.index > 0) pace ??= { index: v.index, at: performance.now() };
+  readout(); undone();
   pull();
   if (replay) play();
+};
+
+const cut = () => ended && !tick.done && tick.kept < tick.last;      // stopped: the timeline keeps room for what was not made
+const lastPlace = () => (ended && !cut() ? tick.kept : tick.last);
+
+const undone = () => {                                 // the part of the timeline that a stopped run did not make
+  const part = $('.undone'), on = run !== OPENING && cut();
+  part.hidden = !on;
+  if (!on) return;
+  part.style.left = `${100 * tick.kept / tick.last}%`;
+  part.classList.toggle('narrow', tick.kept / tick.last > 0.6);
+  $('.undone .at').textContent = `stopped at ${tick.unit ?? 'step'} ${tick.index} of ${tick.total}`;
+  $('.go-on').hidden = !whole || root.dataset.stale === 'true' || pressed !== null;
+  $('.go-on').textContent = tick.resumes ? 'Continue' : 'Make it to the end';
+  $('.go-on').title = tick.resumes ? 'Make the other steps. The result is that of a run that was not stopped.'
+    : 'Make the run once more, from its noise: its steps build on those before, which are no longer there. The result is that of a run that was not stopped.';
 };
 
 const TITLES = {};                                    // of buttons, before it is added why they are disabled
@@ -71,15 +93,17 @@ const VIEWS = Object.fromEntries(['x', 'x0'].map((half) => [half, { name: $(`[da
 const begin = (v) => {
   if (!whole && run !== null) left.add(run);
   madeOf = settingsOf.get(v.press) ?? null;
-  run = v.run; frames = []; meta = []; want = 0; shown = -1; follow = true; ended = false; batch = 2; began = performance.now();
+  run = v.run; frames = []; meta = []; want = 0; shown = -1; follow = true; ended = false; batch = 2; pace = starved = null;
   if (!v.press || v.press === pressed) waiting(false);      // else it is the late word of a run that this press ended
-  settle.reset(); stale(madeOf !== null && otherSettings());
+  settle.reset(); stale(run === OPENING ? otherModel(v) : madeOf !== null && otherSettings());
+  $('.undone').hidden = true;
   stripCall++;                                         // a thumbnail that is still decoded is of the run before
   root.classList.add('fresh'); $('.say').textContent = ''; late = false;
   $('.curve .area').removeAttribute('d'); $('.curve .edge').removeAttribute('d');
   if (!document.querySelector('.painter[data-mode="run"]')) before(null);
   const mine = run;
   setTimeout(() => { if (mine === run && shown < 0) { late = true; clearScreens(); cover(); } }, LATE_MS);      // nothing flashes where all is quick
+  document.dispatchEvent(new CustomEvent('run-begun'));      // its settings may have been changed since the press
   if (run !== OPENING && opening.loops) { opening.loops = false; $('.loop').checked = false; }
   const alone = film.on() ? beforeFilm : zoom;
   pause(); film.stop();
@@ -121,8 +145,11 @@ const open = async (what = null) => {                  // the recording to begin
   await painted();                                     // captions and counter go on once there are pictures
   if (run !== OPENING || pressed !== null) return;
   thumbnails(); settle.start();
-  if (!calm) { opening.loops = $('.loop').checked = true; play(); }
+  if (calm) return;
+  opening.loops = $('.loop').checked = true;
+  if (!otherModel()) play();
 };
+const otherModel = (of = tick) => whole && model !== null && model !== of?.about?.model;      // the chosen model is not that of the recording
 const painted = async () => { while (run === OPENING && shown < 0 && root.isConnected) { await paint(); await nextFrame(); } };
 
 // ---- what happens ------------------------------------------------------------------------------------------------
@@ -134,10 +161,17 @@ const waiting = (at) => {                              // at: what the server sa
 };
 
 const cover = () => {                                  // the one place that says in the stage why there is nothing new to see
-  const arrives = late && run !== null && shown < 0 && lost !== run, all = tick ? (ended ? tick.kept : tick.last) + 1 : 0;
+  const slow = ended && starved !== null && performance.now() - starved >= STARVED_MS;
+  const arrives = run !== null && run !== OPENING && lost !== run && (late && shown < 0 || slow), all = tick ? (ended ? tick.kept : tick.last) + 1 : 0;
   const text = waits || (arrives ? arrivingText(frames.filter(Boolean).length, all) : '');
   $('.waiting').hidden = !text; root.classList.toggle('waits', !!text);
   if (text && $('.waiting .words').textContent !== text) $('.waiting .words').textContent = text;
+};
+
+const starve = (on) => {                               // something is to be shown that is not here yet: after a moment the stage says so
+  if (on === (starved !== null)) return;
+  starved = on ? performance.now() : null;
+  if (on) setTimeout(cover, STARVED_MS + 20); else cover();
 };
 
 const busy = () => {
@@ -184,7 +218,9 @@ element.addEventListener('points-pressed', (event) => { const { name, settings: 
 element.addEventListener('points-settings', ({ detail }) => { settings = detail; if (run !== null && !pressed) stale(otherSettings());
   if (run === OPENING && pressed === null && tick.shape && tick.shape !== detail.shape) open(detail.shape);
 });
+if (whole) document.addEventListener('run-opens', () => { if (pressed === null) { pause(); endFilm(); waits = OPENS_RUN; cover(); } });
 element.addEventListener('unpressed', () => {
+  if (waits === OPENS_RUN && pressed === null) { waits = ''; cover(); }
   if (pressed) { waiting(false); if (tick) readout(); else { $('.state').textContent = ''; $('.hint').hidden = false; } }
   if (madeOf !== null) stale(otherSettings());         // the run before is what is shown, with settings of its own
 });
@@ -194,13 +230,23 @@ const stale = (on) => {
   const going = on && !ended;                          // a run that still goes on is not dimmed
   root.dataset.stale = on; root.classList.toggle('stale', on && !going);
   if (whole) document.querySelector('#stage').dataset.changed = on;
+  if (tick) undone();
   const watches = new URLSearchParams(location.search).has('room');      // a page in a classroom has no Generate
-  $('.made').textContent = !tick ? '' : run === OPENING && tick.words ? `an example: ${tick.words}. 1, 2 and 3 make your own.` : run === OPENING ? `a recording of ${tick.about?.model ?? 'a run'}${innerWidth > 860 && !watches ? '. Generate makes your own.' : ''}`
+  $('.made').textContent = !tick ? '' : run === OPENING && tick.words ? `an example: ${tick.words}. 1, 2 and 3 make your own.` : run === OPENING && on ? `This is a recording of ${tick.about?.model}. Generate makes pictures of ${model}.`
+    : run === OPENING ? `a recording of ${tick.about?.model ?? 'a run'}${innerWidth > 860 && !watches ? '. Generate makes your own.' : ''}`
     : on ? `${going ? 'this run has other settings:' : 'was made with'} ${tick.words ?? madeWith(tick.about)}` : '';
-  const place = run !== OPENING && on ? $('.stage') : $('.readout');      // over the pictures it has room for long prompts
+  const place = on ? $('.stage') : $('.readout');      // over the pictures it has room for long prompts
   if ($('.made').parentElement !== place) place.insertBefore($('.made'), place === $('.stage') ? null : $('.numbers'));
 };
-element.addEventListener('stale', ({ detail }) => { if (run !== null && run !== OPENING && !pressed) stale(detail.on); });
+element.addEventListener('stale', ({ detail }) => { if (run !== null && run !== OPENING && !pressed && (root.dataset.stale === 'true') !== detail.on) stale(detail.on); });
+element.addEventListener('model', ({ detail }) => {    // the recording stands still while another model than its own is chosen
+  if (model === detail.model) return;
+  model = detail.model;
+  if (run !== OPENING) return;
+  const other = otherModel();
+  stale(other);
+  if (other) pause(); else if (opening.loops) play();
+});
 
 // ---- frames ------------------------------------------------------------------------------------------------------
 const missing = (count) =>                             // what is looked at, then the newest, then the oldest gaps
@@ -261,9 +307,9 @@ const draw = (canvas, bitmap, [left, top, width, height]) => {
 };
 
 const drawLetters = (canvas, bitmap) => {
-  const { columns, rows, boxes } = letterGrid(tick), [, , w, h] = boxes[0];
-  canvas.width = columns * w; canvas.height = rows * h;
-  boxes.forEach(([left, top], k) => { canvas.getContext('2d').drawImage(bitmap, left, top, w, h, k % columns * w, Math.floor(k / columns) * h, w, h); });
+  const boxes = letterRow(tick), [, , w, h] = boxes[0];
+  canvas.width = boxes.length * w; canvas.height = h;
+  boxes.forEach(([left, top], k) => { canvas.getContext('2d').drawImage(bitmap, left, top, w, h, k * w, 0, w, h); });
 };
 
 const opened = async (place) => (tick.points ? { close() {} } : createImageBitmap(frames[place]));
@@ -308,7 +354,7 @@ const thumbnail = (canvas, place, halves) => {         // of points: each half d
 };
 
 const thumbnails = async () => {                       // the strip: evenly spaced places, the enlarged picture, the first, or a whole text
-  const last = ended ? tick.kept : tick.last, cells = Math.min(stripCells(), last + 1);
+  const last = lastPlace(), cells = Math.min(stripCells(), last + 1);
   while (strip.children.length < cells) {
     const cell = document.createElement('div');
     cell.className = 'cell';
@@ -342,7 +388,7 @@ const thumbnails = async () => {                       // the strip: evenly spac
 
 const branchAt = () => tick.about?.['branch at'] ?? null;      // the state at which this run leaves the one before
 const readout = () => {
-  const place = shown >= 0 ? shown : want, at = meta[place], last = ended ? tick.kept : tick.last;
+  const place = shown >= 0 ? shown : want, at = meta[place], last = lastPlace();
   const hand = !follow && !timer;                      // the mark stands at the state that is shown, but where a hand put it
   scrub.value = hand ? want : shown >= 0 ? shown : root.classList.contains('fresh') ? 0 : want;
   root.dataset.index = at ? at.index : ''; root.dataset.place = shown; root.dataset.shown = run === OPENING ? -1 : shown; root.dataset.ended = ended && run !== OPENING;
@@ -355,13 +401,13 @@ const readout = () => {
   const noise = at ? `${percentText(noiseShare(at.logSnr))} noise` : '';
   scrub.setAttribute('aria-valuetext', noise ? `${step}, ${noise}` : step);
   if (pressed === null) {
-    const state = run === OPENING ? '' : !ended ? progressText(tick.doing ?? (tick.pace ? `denoising, ${tick.pace}` : 'denoising'), tick.index, tick.total, (performance.now() - began) / 1000)
+    const state = run === OPENING ? '' : !ended ? progressText(tick.doing ?? (tick.pace ? `denoising, ${tick.pace}` : 'denoising'), timeLeft(tick, pace, performance.now()))
       : endedText({ loaded: frames.filter(Boolean).length, all: tick.kept + 1, lost: lost === run, done: !!tick.done });
     if ($('.state').textContent !== state) $('.state').textContent = state;
   }
   if (at && seen) $('.say').textContent = tick.doing ? filled(tick.say ?? '', { noise, index: at.index }) : sentence({ ...at, first: place === 0,
-    last: place === tick.kept, finished: ended && !!tick.done, asked: askedFor(tick.about, !!tick.points), points: !!tick.points, total: tick.total,
-    branch: branchAt(), before: callsBefore(meta, branchAt()), way: settled(settle.offs(), place), moved: ended ? null : settle.moved(), early: !!tick.trained });
+    last: place === tick.kept, finished: ended && !!tick.done, asked: askedFor(tick.about, !!tick.points, tick.unknown), unknown: tick.unknown ?? [], points: !!tick.points, total: tick.total,
+    branch: branchAt(), before: callsBefore(meta, branchAt()), way: cut() ? null : settled(settle.offs(), place), moved: ended ? null : settle.moved(), early: !!tick.trained });
   const note = run === OPENING ? '' : noteText(tick);
   if (at && seen && note) $('.say').textContent += ` ${note}`;
   $('.curve .area').setAttribute('d', curvePath(meta, last, true));
@@ -369,6 +415,7 @@ const readout = () => {
   const branched = branchShare(meta, last, branchAt());
   $('.branched').hidden = branched === null; $('.branched').style.left = `${100 * (branched ?? 0)}%`; $('.branched').dataset.side = branched > 0.5 ? 'left' : 'right';
   $('.progress div').style.width = `${100 * tick.index / Math.max(tick.total, 1)}%`;
+  starve(!frames[want] && shown >= 0 && shown !== want);
   busy();
 };
 
@@ -390,7 +437,7 @@ const play = () => {
     if (!root.isConnected) return pause();             // the component was removed
     if (want < tick.kept) {
       const next = nextToPlay(frames, want, tick.kept, lost === run);
-      if (next === null) pull(); else seek(next);
+      if (next === null) { pull(); starve(true); } else seek(next);
     } else if ($('.loop').checked) { if (run !== OPENING || ++rest > 2 * Number($('.speed').value)) { rest = 0; seek(0); } }      // the recording rests at its end
     else if (ended) pause();
   }, 1000 / Number($('.speed').value));
@@ -405,7 +452,7 @@ const spread = (of) => {                               // a line of letters is w
 
 const setZoom = (number, of = tick) => {
   zoom = number; screens.classList.toggle('zoomed', zoom !== null); root.dataset.zoom = zoom ?? '';
-  spread(of);
+  spread(of); paintBefore();
   $('.tip').textContent = zoom === null ? '' : `picture ${zoom + 1} of ${of.count}, click it for all`;
 };
 
@@ -422,6 +469,7 @@ const toggleFilm = () => {
 };
 
 $('.play').addEventListener('click', () => (timer ? pause() : play()));
+$('.go-on').addEventListener('click', () => { document.documentElement.dataset.resume = 'true'; document.querySelector('#generate')?.click(); });
 $('.film').addEventListener('click', toggleFilm);
 $('.back').addEventListener('click', () => { pause(); seek(want - 1); });
 $('.next').addEventListener('click', () => { pause(); seek(want + 1); });
@@ -485,15 +533,28 @@ const opensEdit = () => {                              // the answer takes a mom
   document.addEventListener('edit-shown', end);
   for (const name of ['edit-on-stage', 'open-settings']) document.addEventListener(name, () => endSoon(2000));      // nothing to edit where it failed
 };
+let edited = null;                                     // {canvas, title, outlined}: the picture that is edited
+const paintBefore = () => {                            // at the scale of what is drawn of it: in each place of the grid, or alone
+  const canvas = screens.querySelector('.before canvas');
+  if (!canvas || !edited) return;
+  const many = zoom === null && tick && tick.count > 1 && !tick.places ? tick.count : 1, columns = many > 1 ? tick.columns : 1;
+  const { width, height } = edited.canvas, scale = Math.min(1, 768 / (columns * width));
+  const w = Math.round(width * scale), h = Math.round(height * scale), context = canvas.getContext('2d');
+  canvas.width = columns * w; canvas.height = Math.ceil(many / columns) * h;
+  for (let k = 0; k < many; k++) context.drawImage(edited.canvas, k % columns * w, Math.floor(k / columns) * h, w, h);
+};
 const before = (given) => {                            // the picture that is edited, beside what is drawn of it
   screens.querySelector('.before')?.remove();
+  edited = given;
   if (!given) return;
   const figure = document.createElement('figure'), title = document.createElement('figcaption');
   figure.className = 'screen before'; title.innerHTML = '<b>before</b> <span></span>';
   title.lastChild.textContent = given.outlined ? 'the outlined part is drawn anew' : '';
   title.title = given.title;
-  given.canvas.role = 'img'; given.canvas.ariaLabel = `The picture before the edit: ${given.title}`;
-  figure.append(title, given.canvas); screens.prepend(figure);
+  const canvas = document.createElement('canvas');
+  canvas.role = 'img'; canvas.ariaLabel = `The picture before the edit: ${given.title}`;
+  figure.append(title, canvas); screens.prepend(figure);
+  paintBefore();
 };
 root.addEventListener('before', ({ detail }) => before(detail));
 if (whole) { root.classList.add('whole'); presses('.branch', '#branch-here'); opensEdit(); }

@@ -1,5 +1,5 @@
 // The saved card's page half: a file that was made is downloaded at once, and shown with what it is. In the panel of exports it
-// stands in line, and is downloaded by its link.
+// stands in line.
 const $ = (name) => element.querySelector(name);
 const card = $('.saved'), prefix = element.closest('#points-saved, #points-file') ? 'points-' : element.closest('#compare-saved') ? 'compare-' : '';
 const inline = element.closest('.made-card') !== null;
@@ -17,12 +17,11 @@ const onValue = () => {
   $('.preview').hidden = $('.copy').hidden = film;
   $('.others').hidden = inline || prefix === 'compare-';         // where the format is chosen beside the button
   $('.preview').src = film ? '' : url; $('.name').textContent = v.name; $('.said').textContent = [`${v.size} MB`, v.said].filter(Boolean).join(' · ');
-  $('.again').textContent = inline ? 'Download' : 'Download again';
+  $('.again').textContent = 'Download again';
   Object.assign($('.again'), { href: url, download: v.name });
   for (const one of element.querySelectorAll('[data-preset]')) one.ariaPressed = one.dataset.preset === v.preset;
   card.hidden = false;
-  if (inline) return card.scrollIntoView({ block: 'nearest' });
-  place();
+  if (inline) card.scrollIntoView({ block: 'nearest' }); else place();
   $('.again').click();
 };
 

@@ -87,7 +87,7 @@ def main_picture(seen: ViewResult) -> np.ndarray | None:
 
 def figure_parts(args: object = None) -> dict[str, str]:
     """The styles and the script that draw figures, which the page fetches with its first figure."""
-    script = page_script(HERE, ("figure/plot.mjs", "figure/figure.js"))
+    script = page_script(HERE, ("player/keys.mjs", "figure/plot.mjs", "figure/figure.js"))
     return {
         "css": (HERE / "figure" / "figure.css").read_text("utf-8"),
         "js": f"{script}\nreturn drawFigure;",

@@ -103,7 +103,7 @@ const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline 
   };
 
   // ---- its parts
-  const root = make('div', { class: 'ds-figure' });
+  const root = make('div', timeline && last > 0 ? { class: 'ds-figure', tabindex: -1 } : { class: 'ds-figure' });      // to take keys
   const bar = make('div', { class: 'transport' });
   const play = make('button', { type: 'button', class: 'play' }, say.play);
   const slider = make('input', { type: 'range', min: 0, max: last, step: 1, 'aria-label': say.slider });
@@ -150,10 +150,19 @@ const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline 
       show(state >= last && loops === 'round' ? 0 : state + way);
     }, 1000 / fps);
   };
-  play.addEventListener('click', () => { if (timer === null) start(); else stop(); });
+  const toggle = () => { if (timer === null) start(); else stop(); };
+  const press = (event) => {                             // what a key asks for
+    const asked = event.ctrlKey || event.metaKey || event.altKey ? null : playerKey(event.key, event.target);
+    if (!asked) return;
+    event.preventDefault();
+    if (asked.play) toggle();
+    else { stop(); show(asked.by ? state + asked.by : asked.to * last); }
+  };
+  if (timeline && last > 0) root.addEventListener('keydown', press);
+  play.addEventListener('click', toggle);
   slider.addEventListener('input', () => { stop(); show(Number(slider.value)); });
   stop();
   show(data.start ?? 0);
   if (plays && last > 0 && !matchMedia('(prefers-reduced-motion: reduce)').matches) start();
-  return { show, stop, start, state: () => state };
+  return { show, stop, start, press, state: () => state };
 };

@@ -54,7 +54,11 @@ const soon = () => {
 };
 
 find('.full-screen').addEventListener('click', () => (document.fullscreenElement ? document.exitFullscreen() : find('.view').requestFullscreen?.()));
-document.addEventListener('fullscreenchange', () => { find('.full-screen').textContent = document.fullscreenElement === find('.view') ? 'Leave full screen' : 'Full screen'; });
+document.addEventListener('fullscreenchange', () => {
+  const on = document.fullscreenElement === find('.view');
+  find('.full-screen').textContent = on ? 'Leave full screen' : 'Full screen';
+  if (on) find('.view').focus({ preventScroll: true });  // else Space would leave it again
+});
 
 // ---- the picture
 const base64 = (blob) => new Promise((done) => {
@@ -117,10 +121,7 @@ for (const button of all('.save button')) button.addEventListener('click', async
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
   say(`Saved ${made.name}, ${(bytes.length / 1e6).toFixed(1)} MB.`);
 });
-host.addEventListener('keydown', (event) => {
-  if (event.key !== ' ' || event.target.matches('button, input, select, label')) return;
-  event.preventDefault(); host.querySelector('.play')?.click();
-});
+find('.view').addEventListener('keydown', (event) => { if (!event.defaultPrevented) drawn?.press(event); });      // beside the figure, too
 // A lesson leaves here what its figure shows.
 const take = () => {
   const text = document.documentElement.dataset.forward;

@@ -73,6 +73,21 @@ def framed(
     )
 
 
+def awaited_html(on_press: Sequence[str]) -> str:
+    """The title and the sentences of each view, of which the page shows those of a chosen view that is not
+    there yet. The views `on_press` first say what they cost.
+    """
+    parts = []
+    for name, view in VIEWS.items():
+        work = "asking what it would take" if name in on_press else "one network call"
+        parts.append(
+            f'<section data-of="{escape(name)}" hidden><h2>{escape(view.title)}</h2>'
+            f'<p class="what">{escape(" ".join(view.about))} <cite>{escape(view.paper)}</cite></p>'
+            f'<p class="looks"><span class="spinner"></span>Looking: {work} …</p></section>'
+        )
+    return "".join(parts)
+
+
 def error_html(sentence: str, kept: bool = False) -> str:
     """An error as a sentence; `kept` says that the last picture still stands below it."""
     more = " The picture below is the last one that could be made." if kept else ""

@@ -25,7 +25,7 @@ from ..runs.recipe import Recipe, file_name
 from ..studio import Studio
 from .compute import Compute, Progress, Turn, duration
 from .handlers import LABELLED, always_answers, in_words, show_errors
-from .inside_html import ONE_STATE, error_html, figure_parts, framed, view_html, whole_run_html
+from .inside_html import ONE_STATE, awaited_html, error_html, figure_parts, framed, view_html, whole_run_html
 from .inside_look import (
     ON_PRESS,
     SETTINGS,
@@ -100,6 +100,7 @@ class InsidePanel:
                 js_on_load=call_mount("inside"),
                 server_functions=[figure_parts],
             )
+            gr.HTML(awaited_html(ON_PRESS), elem_id="inside-awaited")
             self.output = gr.HTML("", elem_id="inside-seen")
             with_summary = [f"of-{name}" for name, one in VIEWS.items() if one.summary is not None]
             with gr.Row(elem_id="inside-over-row"):

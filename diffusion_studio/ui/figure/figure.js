@@ -1,7 +1,7 @@
 // A figure that plays: makes the elements of `data` (inside/figure.py) in `host`. Returns what the page may do with it.
-// With `loops` it plays on: "round" or forth and "back". Without `timeline` something else moves it by `show`; `chosen` is told the state at which a marker is dragged; `say` are its own words.
+// With `loops` it plays on: "round" or forth and "back". Without `timeline` something else moves it by `show`; `chosen` is told the state at which a marker is dragged; `say` are its own words; `tall` curves stand beside many pictures.
 const FIGURE_WORDS = { play: 'Play', pause: 'Pause', line: 'line: {name} curve', slider: 'State', log: 'logarithmic scale', decimal: '.' };
-const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline = true, chosen = null, say: given = {} } = {}) => {
+const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline = true, chosen = null, say: given = {}, tall = false } = {}) => {
   const say = { ...FIGURE_WORDS, ...given }, local = (text) => (say.decimal === '.' ? text : text.replace('.', say.decimal));
   const NS = 'http://www.w3.org/2000/svg';
   const make = (tag, attributes = {}, ...inner) => {
@@ -61,7 +61,7 @@ const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline 
   };
 
   const curves = (one) => {
-    const [w, h, left, bottom] = [330, 210, 50, 180];
+    const [w, h, left] = [330, tall ? 290 : 210, 50], bottom = h - 30;
     const [xl, xh] = extent([...one.series.map((line) => line.xs), one.at]), ys = extent([...one.series.map((line) => line.ys), one.zero ? [0] : []]);
     const fx = scale(xl, xh, left, w - 10), fy = scale(ys[0], ys[1], bottom, 10);
     const image = svg('svg', { viewBox: `0 0 ${w} ${h}`, role: 'img', 'aria-label': `${one.title}: ${one.series.map((line) => line.name).join(', ')}` });

@@ -44,7 +44,7 @@ const show = async () => {
   wanted.share = null;
   found.start = Math.round(at * (found.states - 1));
   drawn?.stop();
-  drawn = { ...drawFigure(find('.figure'), found), last: found.states - 1 };
+  drawn = { ...drawFigure(find('.figure'), found, { tall: innerWidth >= 1600 }), last: found.states - 1 };
   view.dataset.shown = mine;
 };
 const soon = () => {

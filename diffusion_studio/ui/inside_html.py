@@ -21,6 +21,7 @@ from ..inside.views import VIEWS
 from .lazy import HERE
 from .page_script import page_script
 
+ON_PRESS = ("decided", "surprise")  # views of many network calls, which wait for the button Compute
 ONE_STATE = ("surprise",)  # views of the finished picture, whatever the step
 EQUATIONS = ("sum",)  # views whose lines are what their pictures show, so they stand above them
 _WIDE_PIXELS = 500  # a picture of this width takes the whole row
@@ -73,13 +74,13 @@ def framed(
     )
 
 
-def awaited_html(on_press: Sequence[str]) -> str:
-    """The title and the sentences of each view, of which the page shows those of a chosen view that is not
-    there yet. The views `on_press` first say what they cost.
+def awaited_views(args: object = None) -> str:
+    """The title and the sentences of each view, which the page fetches when the panel opens. It shows those of a
+    chosen view that is not there yet.
     """
     parts = []
     for name, view in VIEWS.items():
-        work = "asking what it would take" if name in on_press else "one network call"
+        work = "asking what it would take" if name in ON_PRESS else "one network call"
         parts.append(
             f'<section data-of="{escape(name)}" hidden><h2>{escape(view.title)}</h2>'
             f'<p class="what">{escape(" ".join(view.about))} <cite>{escape(view.paper)}</cite></p>'

@@ -10,6 +10,7 @@ const open = (on) => {
   find('#player .inside')?.setAttribute('aria-expanded', on);
   if (!on) return;
   asked = null; chosen = true;
+  fetchAwaited();
   awaitView();
   setTimeout(reveal, 60);
 };
@@ -18,7 +19,7 @@ const reveal = () => {                                 // brings the view and th
   const panel = box('#inside'), timeline = box('#player .timeline');
   const beside = panel.left >= timeline.right;
   const top = beside ? panel.top : timeline.top;
-  const first = box(find('#inside').dataset.awaits ? '#inside-awaited' : '#inside-seen').top;
+  const first = box(find('#inside').dataset.awaits && awaited ? '#inside-awaited' : '#inside-seen').top;
   const inSight = top >= 0 && first < innerHeight * (beside ? .7 : .5);
   if (!inSight) scrollTo({ top: scrollY + top - 8, behavior: 'smooth' });   // absolute: it may be on its way already
 };
@@ -76,7 +77,17 @@ const awaitView = () => {                                 // a chosen view that 
   const awaits = drawn === view() || (drawn === null && !find('#player .player').dataset.run) ? '' : view() ?? '';
   if ((panel.awaits ?? '') === awaits) return;
   panel.awaits = awaits;
-  for (const one of document.querySelectorAll('#inside-awaited section')) one.hidden = one.dataset.of !== awaits;
+  tellAwaited();
+};
+let awaited = null;                                    // the titles and sentences of all views
+const tellAwaited = () => { for (const one of awaited?.children ?? []) one.hidden = one.dataset.of !== find('#inside').dataset.awaits; };
+const fetchAwaited = async () => {
+  if (awaited) return;
+  awaited = document.createElement('div');
+  awaited.id = 'inside-awaited';
+  find('#inside-status').after(awaited);
+  try { awaited.innerHTML = await server.awaited_views({}); } catch { awaited.remove(); awaited = null; }
+  tellAwaited();
 };
 document.addEventListener('change', (event) => {
   if (!event.target.closest?.('#inside-view')) return;

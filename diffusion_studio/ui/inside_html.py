@@ -75,8 +75,8 @@ def framed(
 
 
 def awaited_views(args: object = None) -> str:
-    """The title and the sentences of each view, which the page fetches when the panel opens. It shows those of a
-    chosen view that is not there yet.
+    """The title and the sentences of each view, which the page fetches when the panel opens. It shows those
+    of a chosen view that is not there yet.
     """
     parts = []
     for name, view in VIEWS.items():

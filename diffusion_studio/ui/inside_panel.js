@@ -92,8 +92,7 @@ const fetchAwaited = async () => {
 document.addEventListener('change', (event) => {
   if (!event.target.closest?.('#inside-view')) return;
   chosen = true;
-  awaitView();
-  reveal();
+  setTimeout(() => { awaitView(); reveal(); });        // once the choice before is no longer checked
 });
 document.addEventListener('click', (event) => {
   if (event.target.closest?.('#inside-compute')) ask(seen = shownKey());   // no later look ends what is computed

@@ -406,8 +406,12 @@ def test_a_chosen_view_says_at_once_what_it_is_and_what_is_waited_for(desktop):
     at(desktop, 2)
     desktop.click("#player .inside")
     seen(desktop, "sum", 2)
+    desktop.wait_for_selector("#inside-awaited section", state="attached")
     said = desktop.evaluate(
-        """(n) => { document.querySelectorAll('#inside-view label')[n].querySelector('input').click();
+        """async (n) => { document.querySelectorAll('#inside-view label')[n].querySelector('input').click();
+        const awaited = document.querySelector('#inside-awaited');
+        const here = () => document.querySelector('#inside-seen [data-view=guidance]');
+        while (!awaited.innerText && !here()) await new Promise(requestAnimationFrame);
         const seen = document.querySelector('#inside-seen');
         return [document.querySelector('#inside-awaited').innerText, seen.checkVisibility()]; }""",
         ORDER.index("guidance"),

@@ -411,7 +411,7 @@ def test_a_chosen_view_says_at_once_what_it_is_and_what_is_waited_for(desktop):
         """async (n) => { document.querySelectorAll('#inside-view label')[n].querySelector('input').click();
         const awaited = document.querySelector('#inside-awaited');
         const here = () => document.querySelector('#inside-seen [data-view=guidance]');
-        while (!awaited.innerText && !here()) await new Promise(requestAnimationFrame);
+        while (!awaited.checkVisibility() && !here()) await new Promise(requestAnimationFrame);
         const seen = document.querySelector('#inside-seen');
         return [document.querySelector('#inside-awaited').innerText, seen.checkVisibility()]; }""",
         ORDER.index("guidance"),

@@ -6,13 +6,11 @@ content policy allows what is in the file and nothing else.
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
 from html import escape
 from pathlib import Path
 
 from ..export import ExportOptions
-from ..export.html import document, filled
+from ..export.html import colours, document, filled
 from ..runs.recipe import Recipe
 from ..runs.recipe_diff import flat_settings
 from ..runs.setting_labels import setting_label, value_text
@@ -30,7 +28,7 @@ def html_page(shown: RaceRuns | GridRuns, options: ExportOptions) -> str:
     ticks, how fast it plays (`fps`), and how points are drawn.
     """
     data = shown_value(shown, options, IN_FILE) | {"show": options.view, "fps": options.fps}
-    style = _colours() + (_VIEW / "view.css").read_text("utf-8") + (_PAGE / "page.css").read_text("utf-8")
+    style = colours() + (_VIEW / "view.css").read_text("utf-8") + (_PAGE / "page.css").read_text("utf-8")
     script = (_PAGE / "before.js").read_text("utf-8") + (_VIEW / "view.js").read_text("utf-8")
     name = page_title(shown)
     body = {
@@ -72,11 +70,3 @@ def _settings(shown: RaceRuns | GridRuns) -> str:
         if name.split(" ")[0] not in differ:
             rows.append((setting_label(name), value_text(name, value)))
     return "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in rows)
-
-
-@lru_cache(maxsize=1)
-def _colours() -> str:
-    """The page's colours, light and as the reader's system has it dark."""
-    text = (_UI / "look.css").read_text("utf-8")
-    light, dark = (body for body in re.findall(r"\{([^{}]*--ds-ground[^{}]*)\}", text))
-    return f":root {{{light}}}\n@media (prefers-color-scheme: dark) {{ :root {{{dark}}} }}\n"

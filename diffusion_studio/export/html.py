@@ -15,6 +15,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ SHEET_SIDE = 16_383  # limit of WebP
 MAX_PIXELS = 1 << 29  # of all frames together
 PURE_NOISE = -1e9  # replaces a log-SNR of -inf, which JSON lacks; as in the app's player
 _PAGE = Path(__file__).with_name("page")
-_LOGIC = Path(__file__).parents[1] / "ui" / "player" / "logic.mjs"
+_UI = Path(__file__).parents[1] / "ui"
+_PLAYER = ("keys.mjs", "logic.mjs")  # of the app's player
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,9 @@ def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: Export
 def page(frames: Sequence[Frame], recipe_json: str, options: ExportOptions) -> str:
     """The HTML text of the page."""
     layout = Layout.of(frames, options)
-    style = (_PAGE / "page.css").read_text("utf-8")
-    script = _LOGIC.read_text("utf-8") + (_PAGE / "page.js").read_text("utf-8")
+    style = colours() + (_PAGE / "page.css").read_text("utf-8")
+    scripts = [*(_UI / "player" / name for name in _PLAYER), _PAGE / "page.js"]
+    script = "".join(one.read_text("utf-8") for one in scripts)
     name = title(recipe_json)
     body = filled(_PAGE / "page.html", {"TITLE": escape(name)})
     return document(name, recipe_json, style, script, body, _player_data(layout))
@@ -136,6 +139,14 @@ def document(name: str, recipe_json: str, style: str, script: str, body: str, da
         "SCRIPT": script,
     }
     return filled(_PAGE / "document.html", parts)
+
+
+@lru_cache(maxsize=1)
+def colours() -> str:
+    """The app's colours as a style, light and as the reader's system has it dark."""
+    text = (_UI / "look.css").read_text("utf-8")
+    light, dark = (body for body in re.findall(r"\{([^{}]*--ds-ground[^{}]*)\}", text))
+    return f":root {{{light}}}\n@media (prefers-color-scheme: dark) {{ :root {{{dark}}} }}\n"
 
 
 def filled(template: Path, parts: Mapping[str, str]) -> str:

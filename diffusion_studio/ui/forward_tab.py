@@ -58,7 +58,7 @@ class ForwardTab:
         self.element: gr.HTML = lazy(
             self._markup(),
             ("figure/figure.css", "forward/forward.css"),
-            ("figure/plot.mjs", "figure/figure.js", "forward/forward.js"),
+            ("player/keys.mjs", "figure/plot.mjs", "figure/figure.js", "forward/forward.js"),
             [self.figure, self.save],
             elem_id="forward",
         )

@@ -21,6 +21,7 @@ from ..inside.views import VIEWS
 from .lazy import HERE
 from .page_script import page_script
 
+ON_PRESS = ("decided", "surprise")  # views of many network calls, which wait for the button Compute
 ONE_STATE = ("surprise",)  # views of the finished picture, whatever the step
 EQUATIONS = ("sum",)  # views whose lines are what their pictures show, so they stand above them
 _WIDE_PIXELS = 500  # a picture of this width takes the whole row
@@ -73,6 +74,21 @@ def framed(
     )
 
 
+def awaited_views(args: object = None) -> str:
+    """The title and the sentences of each view, which the page fetches when the panel opens. It shows those
+    of a chosen view that is not there yet.
+    """
+    parts = []
+    for name, view in VIEWS.items():
+        work = "asking what it would take" if name in ON_PRESS else "one network call"
+        parts.append(
+            f'<section data-of="{escape(name)}" hidden><h2>{escape(view.title)}</h2>'
+            f'<p class="what">{escape(" ".join(view.about))} <cite>{escape(view.paper)}</cite></p>'
+            f'<p class="looks"><span class="spinner"></span>Looking: {work} …</p></section>'
+        )
+    return "".join(parts)
+
+
 def error_html(sentence: str, kept: bool = False) -> str:
     """An error as a sentence; `kept` says that the last picture still stands below it."""
     more = " The picture below is the last one that could be made." if kept else ""
@@ -87,7 +103,7 @@ def main_picture(seen: ViewResult) -> np.ndarray | None:
 
 def figure_parts(args: object = None) -> dict[str, str]:
     """The styles and the script that draw figures, which the page fetches with its first figure."""
-    script = page_script(HERE, ("figure/plot.mjs", "figure/figure.js"))
+    script = page_script(HERE, ("player/keys.mjs", "figure/plot.mjs", "figure/figure.js"))
     return {
         "css": (HERE / "figure" / "figure.css").read_text("utf-8"),
         "js": f"{script}\nreturn drawFigure;",

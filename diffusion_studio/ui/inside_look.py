@@ -23,12 +23,11 @@ from ..inside.views import VIEWS, settings_of, view
 from ..runs.generate import watched
 from ..runs.recipe import Recipe
 from ..studio import Studio
-from .inside_html import ONE_STATE, main_picture
+from .inside_html import ON_PRESS, ONE_STATE, main_picture
 from .newest import NewestRuns
 from .price import Prices
 from .zero_gpu import on_zero_gpu
 
-ON_PRESS = ("decided", "surprise")  # views of many network calls, which wait for the button Compute
 MOST_STATES = 60  # of an animation over the run, and of what shows the whole run
 MOST_KEPT = 32 << 20  # bytes of the pictures of one visitor's last looks
 SETTINGS = (

@@ -2,13 +2,16 @@
 const find = (what) => document.querySelector(what);
 const REST = 500;                                      // milliseconds without a change
 let asked = null, askedAround = null, seen = null, since = 0, zoom = '', whole = null, run;
+let chosen = false;                                    // whether a view was just chosen: it does not wait for a rest
 
 const isOpen = () => find('#stage')?.dataset.inside === 'true';
 const open = (on) => {
   find('#stage').dataset.inside = on;
   find('#player .inside')?.setAttribute('aria-expanded', on);
   if (!on) return;
-  asked = null;
+  asked = null; chosen = true;
+  fetchAwaited();
+  awaitView();
   setTimeout(reveal, 60);
 };
 const reveal = () => {                                 // brings the view and the timeline into sight together
@@ -16,7 +19,8 @@ const reveal = () => {                                 // brings the view and th
   const panel = box('#inside'), timeline = box('#player .timeline');
   const beside = panel.left >= timeline.right;
   const top = beside ? panel.top : timeline.top;
-  const inSight = top >= 0 && box('#inside-seen').top < innerHeight * (beside ? .7 : .5);
+  const first = box(find('#inside').dataset.awaits && awaited ? '#inside-awaited' : '#inside-seen').top;
+  const inSight = top >= 0 && first < innerHeight * (beside ? .7 : .5);
   if (!inSight) scrollTo({ top: scrollY + top - 8, behavior: 'smooth' });   // absolute: it may be on its way already
 };
 const set = (field, value) => {
@@ -67,8 +71,28 @@ const follow = (index) => {
   }
 };
 
+const drawnView = () => find('#inside-seen [data-view]')?.dataset.view ?? null;
+const awaitView = () => {                                 // a chosen view that is not there yet has its title, and what is waited for, in its place
+  const panel = find('#inside').dataset, drawn = drawnView();
+  const awaits = drawn === view() || (drawn === null && !find('#player .player').dataset.run) ? '' : view() ?? '';
+  if ((panel.awaits ?? '') === awaits) return;
+  panel.awaits = awaits;
+  tellAwaited();
+};
+let awaited = null;                                    // the titles and sentences of all views
+const tellAwaited = () => { for (const one of awaited?.children ?? []) one.hidden = one.dataset.of !== find('#inside').dataset.awaits; };
+const fetchAwaited = async () => {
+  if (awaited) return;
+  awaited = document.createElement('div');
+  awaited.id = 'inside-awaited';
+  find('#inside-status').after(awaited);
+  try { awaited.innerHTML = await server.awaited_views({}); } catch { awaited.remove(); awaited = null; }
+  tellAwaited();
+};
 document.addEventListener('change', (event) => {
-  if (event.target.closest?.('#inside-view')) reveal();
+  if (!event.target.closest?.('#inside-view')) return;
+  chosen = true;
+  setTimeout(() => { awaitView(); reveal(); });        // once the choice before is no longer checked
 });
 document.addEventListener('click', (event) => {
   if (event.target.closest?.('#inside-compute')) ask(seen = shownKey());   // no later look ends what is computed
@@ -112,8 +136,9 @@ setInterval(() => {
     to.getContext('2d').drawImage(from, 0, 0);
   }
   follow(d.index ?? '');
-  const key = shownKey(), drawn = find('#inside-seen [data-view]')?.dataset.view ?? view(), panel = find('#inside').dataset;
+  const key = shownKey(), drawn = drawnView() ?? view(), panel = find('#inside').dataset;
   panel.view = view();
+  awaitView();
   const stale = key !== asked || drawn !== view(), other = askedAround !== around() || drawn !== view();
   panel.stale = stale;                                 // what is drawn is of another look
   panel.other = other;                                 // which differs in more than its step
@@ -126,7 +151,7 @@ setInterval(() => {
   const follows = d.busy === 'true' && Number(d.shown) >= Number(d.loaded) - 1;
   const plays = d.run && (find('#player .play').textContent.includes('Pause') || follows);
   panel.plays = Boolean(plays);
-  if (key !== seen || plays) { seen = key; since = Date.now(); return; }
+  if (key !== seen || plays) { seen = key; since = chosen && !plays ? 0 : Date.now(); chosen = false; return; }
   if (key === asked || Date.now() - since < REST) return;
   ask(key);
   find('#inside-look').click();

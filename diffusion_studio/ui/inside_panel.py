@@ -25,9 +25,17 @@ from ..runs.recipe import Recipe, file_name
 from ..studio import Studio
 from .compute import Compute, Progress, Turn, duration
 from .handlers import LABELLED, always_answers, in_words, show_errors
-from .inside_html import ONE_STATE, error_html, figure_parts, framed, view_html, whole_run_html
-from .inside_look import (
+from .inside_html import (
     ON_PRESS,
+    ONE_STATE,
+    awaited_views,
+    error_html,
+    figure_parts,
+    framed,
+    view_html,
+    whole_run_html,
+)
+from .inside_look import (
     SETTINGS,
     FairRun,
     Look,
@@ -98,7 +106,7 @@ class InsidePanel:
                 "",
                 elem_id="inside-status",
                 js_on_load=call_mount("inside"),
-                server_functions=[figure_parts],
+                server_functions=[figure_parts, awaited_views],
             )
             self.output = gr.HTML("", elem_id="inside-seen")
             with_summary = [f"of-{name}" for name, one in VIEWS.items() if one.summary is not None]

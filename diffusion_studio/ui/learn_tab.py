@@ -77,7 +77,7 @@ class LearnTab:
         self.element: gr.HTML = lazy(
             '<div class="ds-learn"></div>',
             ("figure/figure.css", "learn/learn.css"),
-            ("figure/plot.mjs", "figure/figure.js", "learn/learn.js"),
+            ("player/keys.mjs", "figure/plot.mjs", "figure/figure.js", "learn/learn.js"),
             [self.course, self.lesson, self.teaser, self.figure, self.more],
             elem_id="learn",
         )

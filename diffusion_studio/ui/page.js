@@ -29,14 +29,16 @@
     event.target.focus?.();
   }, true);
 
-  // ---- the player's keys, wherever the focus is in nothing that reads them itself
-  const READS = 'input, textarea, select, dialog, [contenteditable], [role=listbox], [role=slider], [role=tab], .player';
+  // ---- the keys of what plays, wherever the focus is in nothing that reads them itself
+  const READS = 'input, textarea, select, dialog, [contenteditable], [role=listbox], [role=slider], [role=tab]';
+  const PLAYS = '.player, .ds-forward .view, .ds-figure[tabindex]';
+  leaveFocus(document, PLAYS);
   document.addEventListener('keydown', (event) => {
-    const player = find('#player .player');
-    if (!player?.checkVisibility() || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.matches?.(READS) || event.target.closest?.('.player')) return;
+    const player = [...document.querySelectorAll('#player .player, #points-player .player, .ds-forward .view')].find((one) => one.checkVisibility());
+    if (!player || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.matches?.(READS) || event.target.closest?.(PLAYS)) return;
     if (event.key === ' ' && event.target.matches?.('button, a, summary')) return;
-    if (event.key === '?') { find('#player .help')?.click(); event.preventDefault(); return; }
+    if (event.key === '?') { const help = player.querySelector('.help'); help?.click(); if (help) event.preventDefault(); return; }
     if (!player.dispatchEvent(new KeyboardEvent('keydown', { key: event.key, cancelable: true }))) event.preventDefault();
   });
 
@@ -59,18 +61,22 @@
     setTimeout(oneStop, 60);
   }, true);
 
-  // ---- Escape closes what lies over the page; else it stops the run that goes on
-  document.addEventListener('keydown', (event) => {
-    const over = event.key === 'Escape' && (find('#explain:popover-open') ?? find('.saved:not([hidden], .inline)'));
-    if (!over) return;
-    event.preventDefault(); event.stopPropagation();
-    if (over.id === 'explain') over.hidePopover(); else over.querySelector('.close').click();
-  }, true);
+  // ---- Escape closes what lies over the page, or is offered; else it stops the run that goes on
   const OWN_ESCAPE = 'textarea, select, dialog, [role=listbox], input:not([type=range])';
+  const OFFERED = { '.saved:not([hidden], .inline)': '.close', '.classroom:not([hidden]) .offer:not([hidden])': '.never' };
+  const ownEscape = ({ target }) => target.closest?.(OWN_ESCAPE) ?? find('dialog[open], :popover-open') ?? document.fullscreenElement;
   document.addEventListener('keydown', (event) => {
-    if (event.key !== 'Escape' || event.defaultPrevented || event.target.closest?.(OWN_ESCAPE)) return;
+    if (event.key !== 'Escape') return;
+    const explained = find('#explain:popover-open');
+    const [over, close] = Object.entries(OFFERED).map(([what, part]) => [[...document.querySelectorAll(what)].find((one) => one.checkVisibility()), part]).find(([one]) => one) ?? [];
+    if (!explained && (!over || (close === '.never' && ownEscape(event)))) return;
+    event.preventDefault(); event.stopPropagation();
+    if (explained) explained.hidePopover(); else over.querySelector(close).click();
+  }, true);
+  document.addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape' || event.defaultPrevented || ownEscape(event)) return;
     const stage = find('#stage');
-    if (stage?.dataset.busy !== 'true' || !stage.checkVisibility() || find('dialog[open], :popover-open') || document.fullscreenElement) return;
+    if (stage?.dataset.busy !== 'true' || !stage.checkVisibility()) return;
     event.preventDefault();
     find('#stop').click();
   });

@@ -52,7 +52,14 @@ COMPONENTS = {
     "picker": Files(("picker/picker.js",), "picker/picker.css", "picker/picker.html"),
     # the last script of the player uses the others
     "player": Files(
-        ("player/logic.mjs", "player/settle.js", "player/points.js", "player/film.js", "player/player.js"),
+        (
+            "player/keys.mjs",
+            "player/logic.mjs",
+            "player/settle.js",
+            "player/points.js",
+            "player/film.js",
+            "player/player.js",
+        ),
         "player/player.css",
         "player/player.html",
     ),
@@ -62,7 +69,11 @@ COMPONENTS = {
 STYLES = ("look.css", "shell.css", "tabs.css", "inside_panel.css", "compare_tab.css")  # of the whole page
 ACTIONS = ("page.mjs", "actions.mjs")  # modules whose functions events call by name
 HEAD = ("server_link.mjs", "server_link.js")  # run before the page is there
-PAGE = ("page.mjs", "page.js")  # what the page runs when it is there; the last one is a function
+PAGE = (
+    "player/keys.mjs",
+    "page.mjs",
+    "page.js",
+)  # what the page runs when it is there; the last one is a function
 
 
 def page_script(folder: Path, names: tuple[str, ...]) -> str:

@@ -474,3 +474,24 @@ def test_the_timeline_and_the_numbers_are_explained_where_they_stand(desktop):
     desktop.keyboard.press("Escape")
     desktop.click("#player .help")
     assert "go on from the shown step" in desktop.inner_text("#player .keys")
+
+
+def test_escape_gives_the_focus_back(desktop):
+    """It was lost after the saved card; the offer of a classroom did not go by Escape."""
+    run(desktop, steps=2, count=1)
+    desktop.locator("#player .save").focus()
+    with desktop.expect_download():
+        desktop.keyboard.press("Enter")
+    card = desktop.locator(".saved:visible").first
+    card.wait_for()
+    card.locator(".copy").focus()
+    desktop.keyboard.press("Escape")
+    card.wait_for(state="hidden")
+    assert desktop.evaluate("document.activeElement === document.querySelector('#player .save')")
+    desktop.locator("#player .class").focus()
+    desktop.keyboard.press("Enter")
+    desktop.locator("#classroom .begin").wait_for()
+    desktop.locator("#classroom .begin").focus()
+    desktop.keyboard.press("Escape")
+    desktop.locator("#classroom .begin").wait_for(state="hidden")
+    assert desktop.evaluate("document.activeElement === document.querySelector('#player .class')")

@@ -202,3 +202,31 @@ def test_all_of_it_is_seen_at_once_and_no_bar_is_cut(desktop):
         )
         assert len(tops) == 2 and all(0 < top < 178 for top in tops), (state, tops)
     assert "sqrt" not in desktop.inner_text("#forward") and "_bar" not in desktop.inner_text("#forward")
+
+
+def test_in_full_screen_it_is_larger_and_takes_the_keys(desktop):
+    """It was smaller than in the tab, and Space left full screen."""
+    desktop.set_viewport_size({"width": 1920, "height": 1080})
+    open_forward(desktop)
+    sizes = (
+        "[document.querySelector('#forward .cell canvas').clientWidth,"
+        " document.querySelector('#forward .curves svg').clientWidth,"
+        " parseFloat(getComputedStyle(document.querySelector('#forward .caption')).fontSize)]"
+    )
+    before, place = desktop.evaluate(sizes), state(desktop)
+    desktop.click("#forward .full-screen")
+    full = "document.fullscreenElement === document.querySelector('#forward .view')"
+    desktop.wait_for_function(full)
+    after = desktop.evaluate(sizes)
+    assert all(now > then for now, then in zip(after, before)), (before, after)
+    bottom = desktop.evaluate(
+        "Math.max(...[...document.querySelectorAll('#forward figure')].map((one) => one.getBoundingClientRect().bottom))"
+    )
+    assert 0.85 * 1080 < bottom <= 1080
+    desktop.keyboard.press("ArrowRight")
+    assert state(desktop) == place + 1
+    desktop.keyboard.press("Space")
+    desktop.wait_for_function("document.querySelector('#forward .ds-figure').dataset.playing === 'true'")
+    desktop.keyboard.press("Space")
+    desktop.wait_for_function("document.querySelector('#forward .ds-figure').dataset.playing === 'false'")
+    assert desktop.evaluate(full)

@@ -108,6 +108,46 @@ def test_it_plays_and_is_led_by_keys(page, run):
     )
 
 
+def test_the_pictures_fill_the_window_by_whole_pixels(page):
+    width, height = page.viewport_size["width"], page.viewport_size["height"]
+    sizes = page.evaluate(
+        "[...document.querySelectorAll('canvas')].map((one) => [one.width, one.clientWidth, one.clientHeight])"
+    )
+    assert all(wide == high and wide % own == 0 for own, wide, high in sizes)
+    bottom = page.evaluate("document.querySelector('.controls').getBoundingClientRect().bottom")
+    larger = sizes[0][0] * (
+        2 if width < height else 1
+    )  # one step of the scale, of each picture in the column
+    assert height - larger - 60 < bottom <= height
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_it_plays_by_itself_once_unless_less_motion_is_wished(motion, run, browser, tmp_path):
+    path = run.save(tmp_path / "run.html", view="both", fps=30)
+    context = browser.new_context(reduced_motion=motion)
+    found = context.new_page()
+    found.add_init_script(
+        "window.places = []; new MutationObserver(() => {"
+        " const place = document.querySelector('main')?.dataset.shown;"
+        " if (place && place !== window.places.at(-1)) window.places.push(place);"
+        "}).observe(document, { subtree: true, attributes: true, attributeFilter: ['data-shown'] });"
+    )
+    found.goto(path.as_uri())
+    shown(found, 6)
+    until(found, "document.querySelector('.play').textContent === 'Play'")
+    places = found.evaluate("window.places")
+    assert places == ["6"] if motion == "reduce" else (places[0] == "0" and len(places) > 2)
+    context.close()
+
+
+def test_space_plays_after_a_button_was_clicked(page):
+    page.click(".back")
+    shown(page, 5)
+    page.keyboard.press("Space")
+    shown(page, 6)
+
+
 def test_a_finger_enlarges_a_picture_and_chooses_what_is_shown(page, run):
     page.locator("[data-view=x]").first.click()
     canvas = page.locator("[data-half=x] canvas")

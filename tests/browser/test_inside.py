@@ -387,17 +387,39 @@ def test_what_is_of_another_look_is_dimmed_and_its_file_put_away(desktop):
     with desktop.expect_download():
         desktop.click("#inside-save-picture")
     desktop.wait_for_selector("#inside-file a[download]")
-    # before the panel has asked for the new view
+    # before the panel has asked for the other picture
     opacity = desktop.evaluate(
-        """async (n) => { document.querySelectorAll('#inside-view label')[n].querySelector('input').click();
+        """async () => { const field = document.querySelector('#inside-picture input');
+        Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set.call(field, '2');
+        for (const name of ['input', 'change', 'blur']) field.dispatchEvent(new Event(name, { bubbles: true }));
         await new Promise((done) => setTimeout(done, 250));
         return ['#inside-seen', '#inside-file'].map((one) => getComputedStyle(document.querySelector(one)).opacity); }""",
-        ORDER.index("sum"),
     )
     assert opacity == ["0.4", "0.4"]
-    desktop.wait_for_selector("#inside-seen [data-view=sum] .tiles")
     desktop.wait_for_selector("#inside-file a[download]", state="detached")
     desktop.wait_for_function("getComputedStyle(document.querySelector('#inside-seen')).opacity === '1'")
+
+
+def test_a_chosen_view_says_at_once_what_it_is_and_what_is_waited_for(desktop):
+    """The view before stayed, faded, under its own title."""
+    run(desktop, steps=4, count=2)
+    at(desktop, 2)
+    desktop.click("#player .inside")
+    seen(desktop, "sum", 2)
+    desktop.wait_for_selector("#inside-awaited section", state="attached")
+    said = desktop.evaluate(
+        """async (n) => { document.querySelectorAll('#inside-view label')[n].querySelector('input').click();
+        const awaited = document.querySelector('#inside-awaited');
+        const here = () => document.querySelector('#inside-seen [data-view=guidance]');
+        while (!awaited.checkVisibility() && !here()) await new Promise(requestAnimationFrame);
+        const seen = document.querySelector('#inside-seen');
+        return [document.querySelector('#inside-awaited').innerText, seen.checkVisibility()]; }""",
+        ORDER.index("guidance"),
+    )
+    assert said[0].startswith("Guidance\n") and said[0].endswith("Looking: one network call …")
+    assert said[1] is False
+    desktop.wait_for_selector("#inside-seen [data-view=guidance] .tiles")
+    desktop.wait_for_function("!document.querySelector('#inside-awaited').checkVisibility()")
 
 
 def test_a_film_of_the_pictures_leaves_the_panel_at_its_own(desktop):

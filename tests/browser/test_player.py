@@ -137,3 +137,59 @@ def test_no_training_offers_no_dead_buttons_and_the_drop_stands_above_the_cards(
     desktop.wait_for_selector("#model-file:visible")
     drop, card = (desktop.locator(one).first.bounding_box() for one in ("#model-file", ".model-card"))
     assert drop["y"] + drop["height"] <= card["y"]
+
+
+def test_space_plays_where_a_pointer_was_and_presses_what_tab_reached(desktop):
+    """It left full screen, stepped on, or did nothing on the timeline."""
+    choose_model(desktop, "fashion-mnist")
+    run(desktop, steps=12, count=1)
+    desktop.locator("#player .speed").select_option("2")
+
+    def space_plays() -> None:
+        desktop.keyboard.press("Space")
+        wait(desktop, "d.playing === 'true'")
+        desktop.keyboard.press("Space")
+        wait(desktop, "d.playing === 'false'")
+
+    full = "document.fullscreenElement === document.querySelector('#player .player')"
+    desktop.click("#player .full")
+    desktop.wait_for_function(full)
+    space_plays()
+    assert desktop.evaluate(full)
+    desktop.keyboard.press("ArrowLeft")
+    place = int(player(desktop)["place"])
+    desktop.keyboard.press("ArrowRight")
+    wait(desktop, f"Number(d.place) === {place + 1}")
+    desktop.evaluate("document.exitFullscreen()")
+    desktop.wait_for_function("!document.fullscreenElement")
+    box = desktop.locator("#player .scrub").bounding_box()
+    desktop.mouse.click(box["x"] + box["width"] * 0.4, box["y"] + 50)
+    space_plays()
+    desktop.click("#player .next")
+    space_plays()
+    desktop.click("#player .back")
+    desktop.keyboard.press("Home")
+    wait(desktop, "d.place === '0'")
+    desktop.locator("#player .scrub").focus()
+    desktop.keyboard.press("Tab")  # to the first button of the bar, or the mark before it
+    while desktop.evaluate("!document.activeElement.matches('.next')"):
+        desktop.keyboard.press("Tab")
+    desktop.keyboard.press("Space")
+    wait(desktop, "d.place === '1' && d.playing === 'false'")
+    assert desktop.evaluate("document.activeElement.matches('.next')")
+
+
+def test_beside_inside_no_button_is_lost_and_no_caption_cut(desktop):
+    run(desktop, steps=2, count=1)
+    buttons = (
+        "[...document.querySelectorAll('#player .bar button')].filter((one) => one.checkVisibility()).length"
+    )
+    before = desktop.evaluate(buttons)
+    desktop.click("#player .inside")
+    desktop.wait_for_selector("#inside-seen .tiles")
+    assert desktop.evaluate(buttons) == before
+    cut = desktop.evaluate(
+        "[...document.querySelectorAll('#player figcaption')].filter((one) => one.checkVisibility())"
+        ".filter((one) => one.scrollWidth > one.clientWidth || one.scrollHeight > one.clientHeight).length"
+    )
+    assert cut == 0

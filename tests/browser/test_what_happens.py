@@ -120,5 +120,5 @@ def test_neither_classroom_nor_drawer_moves_the_bar(desktop):
     )
     desktop.click("#classroom .never")
     open_settings(desktop)
-    tops = "[...document.querySelectorAll('#player .bar > :is(.play, .inside, .save)')].map((one) => one.offsetTop)"
+    tops = "[...document.querySelectorAll('#player .bar :is(.play, .inside, .save)')].map((one) => one.offsetTop)"
     desktop.wait_for_function(f"new Set({tops}).size === 1")

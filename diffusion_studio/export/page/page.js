@@ -1,4 +1,4 @@
-// The exported player: everything is in this file. logic.mjs of the app's player comes before it.
+// The exported player: everything is in this file. keys.mjs and logic.mjs of the app's player come before it.
 // data = {fps, view, smooth, figure, runs: [{about, count, columns, rows, places, tile, total, perSheet, sheets, meta, offs}]}; the second run, where
 // there is one, stands below the first, state beside state. A sheet holds `perSheet` frames one below the other, each x
 // over x0 as in the app. Of a `figure` both are the same drawing.
@@ -31,6 +31,26 @@ main.classList.toggle('figure', data.figure);
 main.classList.toggle('many', data.runs[0].count > 1);
 $('.views').hidden = $('.keys').hidden = data.figure;
 
+// ---- the pictures are as large as the window lets them be, with the controls in sight; each pixel is a whole number of the screen's -----
+const CAPTION = 28, GAP = 16;                          // pixels of a line of text, and around a picture
+const fit = () => {
+  const wide = $('.runs').clientWidth, density = devicePixelRatio || 1, halves = main.dataset.view === 'both' ? 2 : 1;
+  const high = innerHeight - $('h1').offsetHeight - $('.controls').offsetHeight - 2 * GAP;
+  for (const [k, run] of data.runs.entries()) {
+    const [, , width, height] = tileBox(run, 'x', zoom !== null && zoom < run.count ? zoom : null);
+    const each = high / data.runs.length - (run.about ? CAPTION : 0);
+    const scales = (halves === 2 ? [[2, 1], [1, 2]] : [[1, 1]]).map(([columns, rows]) => (
+      Math.min((wide - GAP * (columns - 1)) / columns / width, (each / rows - (data.figure ? 0 : CAPTION)) / height)));
+    const stacked = scales.length === 2 && scales[1] > scales[0], found = Math.max(...scales, Math.min(1, wide / width));
+    const scale = data.smooth || data.figure || found < 1 ? found : Math.floor(found * density) / density;
+    figures[k].classList.toggle('stacked', stacked);
+    for (const canvas of figures[k].querySelectorAll('canvas')) { canvas.style.width = `${width * scale}px`; canvas.style.height = `${height * scale}px`; }
+  }
+  const spare = high - $('.runs').offsetHeight;        // under a line of letters much is left: it stands nearer to the middle
+  main.style.paddingTop = spare > 160 ? `${0.3 * spare}px` : '';
+};
+addEventListener('resize', fit);
+
 // ---- frames: a sheet is decoded when one of its frames is looked at; the last few stay -----------------------------
 const opened = new Map();
 const sheet = (run, number) => {
@@ -52,7 +72,7 @@ const draw = async (run, screens, place) => {
   const number = zoom !== null && zoom < run.count ? zoom : null;
   for (const half of ['x', 'x0']) {
     const [left, top, width, height] = tileBox(run, half, number), canvas = screens.querySelector(`[data-half=${half}] canvas`);
-    if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
+    if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; fit(); }
     canvas.getContext('2d').drawImage(bitmap, left, above + top, width, height, 0, 0, width, height);
   }
 };
@@ -131,6 +151,7 @@ const look = (view) => {
   for (const screens of figures) screens.dataset.view = view;
   for (const button of document.querySelectorAll('.views button')) button.ariaPressed = button.dataset.view === view;
   main.dataset.view = view;
+  fit();
 };
 const setZoom = (number) => { zoom = number; main.dataset.zoom = zoom ?? ''; repaint(); };
 const enlarge = (run, canvas, event) => {
@@ -148,12 +169,9 @@ for (const button of document.querySelectorAll('.views button')) button.addEvent
 
 addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches('select')) return;
-  const ranged = event.target === scrub, { key } = event;
-  if (key === 'ArrowLeft' && !ranged) step(-1);
-  else if (key === 'ArrowRight' && !ranged) step(1);
-  else if (key === 'Home' && !ranged) step(-last);
-  else if (key === 'End' && !ranged) step(last);
-  else if (key === ' ' && (ranged || !event.target.matches('button, input, summary'))) toggle();
+  const { key } = event, asked = playerKey(key, event.target);
+  if (asked?.play) toggle();
+  else if (asked) step(asked.by ?? (asked.to ? last : -last));
   else if (key === 'v' && !data.figure) look(VIEWS[(VIEWS.indexOf(main.dataset.view) + 1) % 3]);
   else if (key === 'Escape') setZoom(null);
   else if (/^[1-9]$/.test(key) && key <= data.runs[0].count && data.runs[0].count > 1) setZoom(zoom === key - 1 ? null : key - 1);
@@ -176,4 +194,6 @@ speed.value = data.fps;
 scrub.max = last;
 markBranch();
 look(data.view);
-seek(last);
+leaveFocus(document, 'main');
+if (matchMedia('(prefers-reduced-motion: reduce)').matches) seek(last);
+else { seek(0); play(); }                              // once

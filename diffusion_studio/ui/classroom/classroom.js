@@ -31,7 +31,11 @@ const speak = async () => {
 };
 
 document.addEventListener('classroom', () => { if (!code && !room) show(bar.hidden ? 'offer' : null); });
-$('.never').addEventListener('click', () => show(null));
+$('.never').addEventListener('click', () => {
+  const held = document.activeElement, lost = held === document.body || bar.contains(held);
+  show(null);
+  if (lost) document.querySelector('#player .class')?.focus({ preventScroll: true });
+});
 $('.begin').addEventListener('click', async () => {
   const made = await server.teach({}).catch(() => ({ error: 'The server does not answer. Try again.' }));
   if (made.error) return say(made.error);

@@ -1,7 +1,7 @@
 // A figure that plays: makes the elements of `data` (inside/figure.py) in `host`. Returns what the page may do with it.
-// With `loops` it plays on: "round" or forth and "back". Without `timeline` something else moves it by `show`; `chosen` is told the state at which a marker is dragged; `say` are its own words.
+// With `loops` it plays on: "round" or forth and "back". Without `timeline` something else moves it by `show`; `chosen` is told the state at which a marker is dragged; `say` are its own words; `tall` curves stand beside many pictures.
 const FIGURE_WORDS = { play: 'Play', pause: 'Pause', line: 'line: {name} curve', slider: 'State', log: 'logarithmic scale', decimal: '.' };
-const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline = true, chosen = null, say: given = {} } = {}) => {
+const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline = true, chosen = null, say: given = {}, tall = false } = {}) => {
   const say = { ...FIGURE_WORDS, ...given }, local = (text) => (say.decimal === '.' ? text : text.replace('.', say.decimal));
   const NS = 'http://www.w3.org/2000/svg';
   const make = (tag, attributes = {}, ...inner) => {
@@ -61,7 +61,7 @@ const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline 
   };
 
   const curves = (one) => {
-    const [w, h, left, bottom] = [330, 210, 50, 180];
+    const [w, h, left] = [330, tall ? 290 : 210, 50], bottom = h - 30;
     const [xl, xh] = extent([...one.series.map((line) => line.xs), one.at]), ys = extent([...one.series.map((line) => line.ys), one.zero ? [0] : []]);
     const fx = scale(xl, xh, left, w - 10), fy = scale(ys[0], ys[1], bottom, 10);
     const image = svg('svg', { viewBox: `0 0 ${w} ${h}`, role: 'img', 'aria-label': `${one.title}: ${one.series.map((line) => line.name).join(', ')}` });
@@ -103,7 +103,7 @@ const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline 
   };
 
   // ---- its parts
-  const root = make('div', { class: 'ds-figure' });
+  const root = make('div', timeline && last > 0 ? { class: 'ds-figure', tabindex: -1 } : { class: 'ds-figure' });      // to take keys
   const bar = make('div', { class: 'transport' });
   const play = make('button', { type: 'button', class: 'play' }, say.play);
   const slider = make('input', { type: 'range', min: 0, max: last, step: 1, 'aria-label': say.slider });
@@ -150,10 +150,19 @@ const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline 
       show(state >= last && loops === 'round' ? 0 : state + way);
     }, 1000 / fps);
   };
-  play.addEventListener('click', () => { if (timer === null) start(); else stop(); });
+  const toggle = () => { if (timer === null) start(); else stop(); };
+  const press = (event) => {                             // what a key asks for
+    const asked = event.ctrlKey || event.metaKey || event.altKey ? null : playerKey(event.key, event.target);
+    if (!asked) return;
+    event.preventDefault();
+    if (asked.play) toggle();
+    else { stop(); show(asked.by ? state + asked.by : asked.to * last); }
+  };
+  if (timeline && last > 0) root.addEventListener('keydown', press);
+  play.addEventListener('click', toggle);
   slider.addEventListener('input', () => { stop(); show(Number(slider.value)); });
   stop();
   show(data.start ?? 0);
   if (plays && last > 0 && !matchMedia('(prefers-reduced-motion: reduce)').matches) start();
-  return { show, stop, start, state: () => state };
+  return { show, stop, start, press, state: () => state };
 };

@@ -44,7 +44,7 @@ const show = async () => {
   wanted.share = null;
   found.start = Math.round(at * (found.states - 1));
   drawn?.stop();
-  drawn = { ...drawFigure(find('.figure'), found), last: found.states - 1 };
+  drawn = { ...drawFigure(find('.figure'), found, { tall: innerWidth >= 1600 }), last: found.states - 1 };
   view.dataset.shown = mine;
 };
 const soon = () => {
@@ -65,7 +65,7 @@ document.addEventListener('keydown', (event) => {
 document.addEventListener('fullscreenchange', () => {
   const full = document.fullscreenElement === find('.view');
   find('.full-screen').textContent = full ? 'Leave full screen' : 'Full screen';
-  if (full) find('.transport input')?.focus();          // the arrows and the space bar lead the picture
+  if (full) find('.view').focus({ preventScroll: true });          // else Space would leave it again
 });
 
 // ---- the picture
@@ -129,10 +129,7 @@ for (const button of all('.save button')) button.addEventListener('click', async
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
   say(`Saved ${made.name}, ${(bytes.length / 1e6).toFixed(1)} MB.`);
 });
-host.addEventListener('keydown', (event) => {
-  if (event.key !== ' ' || event.target.matches('button, input:not([type=range]), select, label')) return;
-  event.preventDefault(); host.querySelector('.play')?.click();
-});
+find('.view').addEventListener('keydown', (event) => { if (!event.defaultPrevented) drawn?.press(event); });      // beside the figure, too
 // A lesson leaves here what its figure shows.
 const take = () => {
   const text = document.documentElement.dataset.forward;

@@ -1,5 +1,5 @@
 // The player's page half. value = {run, kept, last, index, total, done, calls, stopped, count, columns, tile, film}: a tick, never pixels.
-// Before this file come logic.mjs, which computes what needs no page, settle.js, which measures how far each guess is from the last,
+// Before this file come keys.mjs, what the keys mean, logic.mjs, which computes what needs no page, settle.js, which measures how far each guess is from the last,
 // points.js, which draws clouds of points (tile is null, points says how many a cloud has), and film.js, which turns over the pictures
 // of a run.
 // A place is a frame's number among the kept ones: up to `kept` now, up to `last` when the run is finished.
@@ -503,6 +503,7 @@ $('.show-numbers').addEventListener('click', () => {
   $('.numbers').hidden = !on; $('.show-numbers').ariaPressed = on; $('.show-numbers').textContent = on ? 'Hide numbers' : 'Show numbers';
 });
 $('.full').addEventListener('click', () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen?.()));
+root.addEventListener('fullscreenchange', () => { if (document.fullscreenElement === root) root.focus({ preventScroll: true }); });      // else Space would leave it again
 $('.class').addEventListener('click', () => document.dispatchEvent(new CustomEvent('classroom')));
 root.addEventListener('follow', ({ detail }) => {      // of a room: what its teacher shows; place is null where this page is right as it is
   if (detail.tick.run !== run || detail.tick.kept !== tick.kept || !ended) onValue(detail.tick);
@@ -562,14 +563,11 @@ presses('.compare', whole ? '#compare-with' : '#points-compare-with');
 presses('.save', whole ? '#save-gif' : '#points-save-gif');
 
 root.addEventListener('keydown', (event) => {
-  const inRange = event.target.matches('.scrub'), inField = event.target.matches('select') || $('.keys').open;
-  const keys = { ArrowLeft: -1, ArrowRight: 1 };
-  if (inField || !tick) return;
-  if (event.key in keys && !inRange) { pause(); seek(want + keys[event.key]); }
-  else if (event.key === 'Home' && !inRange) { pause(); seek(0); }
-  else if (event.key === 'End' && !inRange) { pause(); seek(tick.kept); }
-  else if (event.key === ' ' && !event.target.matches('button, input')) { if (timer) pause(); else play(); }
-  else if (event.key === 'f' && !event.ctrlKey && !event.metaKey) toggleFilm();
+  if (!tick || event.ctrlKey || event.metaKey || event.altKey || event.target.matches('select') || $('.keys').open) return;
+  const asked = playerKey(event.key, event.target);
+  if (asked?.play) { if (timer) pause(); else play(); }
+  else if (asked) { pause(); seek(asked.by ? want + asked.by : asked.to * tick.kept); }
+  else if (event.key === 'f') toggleFilm();
   else if (event.key === '?') $('.help').click();
   else if (event.key === 'Escape' && zoom !== null) toggleZoom(null);
   else if (/^[1-9]$/.test(event.key) && event.key <= tick.count) toggleZoom(zoom === event.key - 1 ? null : event.key - 1);

@@ -62,7 +62,12 @@ $('.copy').addEventListener('click', async () => {
     said('Copied');
   } catch { said('Not allowed here'); }                // without https, or the browser forbids it
 });
-$('.close').addEventListener('click', () => { card.hidden = true; });
+const SAVE = { '': '#player .save', 'points-': '#points-player .save', 'compare-': '#compare-save button, button#compare-save' }[prefix];
+$('.close').addEventListener('click', () => {          // the focus goes back to what made the file, where it would be lost
+  const held = document.activeElement, lost = held === document.body || card.contains(held);
+  card.hidden = true;
+  if (lost) document.querySelector(SAVE)?.focus({ preventScroll: true });
+});
 for (const one of element.querySelectorAll('[data-preset]')) {
   one.addEventListener('click', () => { document.documentElement.dataset.preset = one.dataset.preset; document.querySelector(`#${prefix}save-gif`)?.click(); });
 }

@@ -28,6 +28,7 @@ INHERITED = (
     "Inherited are the steps that a branch has of the run before, with their calls. From there on it visits "
     "those noise levels of its own schedule that have less noise, so it makes only some of its steps."
 )
+MEASURED = "The seconds were measured while the lanes ran."
 _POINTS = 160  # pixels of a cloud
 _WIDTH = 1000  # of the curve's own units
 _SIDE = 16_383  # the most pixels that a side of a WebP has
@@ -106,6 +107,8 @@ def _note(shown: RaceRuns | GridRuns, ticks: int, every: int, packing: Packing) 
     asked = len({*range(0, len(shown.ticks), every), len(shown.ticks) - 1})
     if ticks < asked:
         notes.append(f"{ticks} of {asked} ticks are shown here; {packing.thinned}.")
+    if isinstance(shown, RaceRuns):
+        notes.append(MEASURED)
     if isinstance(shown, GridRuns):
         alone = sum(lane.calls for lane in shown.lanes)
         shared = f" (batched: alone they would make {alone})" if alone > shown.network_calls else ""

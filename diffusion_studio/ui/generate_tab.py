@@ -341,9 +341,7 @@ class GenerateTab:
                 place, frame = found
                 shown = tick(run, place, self.store.last_place(frame), frame, settings, film)
                 shown |= {"press": press.name, **remarks}
-                if (
-                    seconds is not None and shown["done"] and self.gpu is None
-                ):
+                if seconds is not None and shown["done"] and self.gpu is None:
                     shown["took"] = {"seconds": round(turn.spent, 2), "asked": seconds}
             self.waiting.tell(press.name, progress)
             if shown is None:

@@ -248,9 +248,9 @@ def test_a_branch_is_compared_with_the_run_that_it_branched_from(desktop):
     text_is(desktop, "as it is\nthe run before\nsteps=3")
     ran(desktop, "race", 3)
     assert desktop.locator(".together .lane figcaption").all_inner_texts() == [
-        "label Ankle boot, steps 6, branch at step 2",
-        "label Sneaker, steps 6, no branch",
-        "label Ankle boot, steps 3, branch at step 2",
+        "steps 6",
+        "the run that it branched from",
+        "steps 3",
     ]
     said = desktop.locator(".together .said").all_inner_texts()
     assert said[0].startswith("step 6 of 6 (2 inherited, 4 of its 6), 6 of 6 calls")

@@ -21,7 +21,8 @@ from ..imaging.layout import Layout
 from .clocks import CLOCKS
 from .curve_plot import CurvePlot
 from .drawing import drawing, evenly_spaced
-from .results import GridRuns, RaceRuns
+from .recipes import GridRecipe, RaceRecipe
+from .results import GridRuns, RaceRuns, titles
 
 _FEWEST_TICKS = 12
 INHERITED = (
@@ -73,14 +74,25 @@ def shown_value(
         "note": _note(shown, len(places), given.every, packing),
     }
     if isinstance(shown, RaceRuns):
-        titles = [", ".join(one) or "the same settings" for one in shown.titles]
-        return {**value, "titles": titles, **_curve(shown, numbers)}
-    recipe = shown.recipe
+        return {**value, **_titled(shown.titles), **_curve(shown, numbers)}
+    return {**value, **names_of(shown.recipe)}
+
+
+def names_of(asked: RaceRecipe | GridRecipe) -> dict[str, Any]:
+    """The names of the runs, which the view also shows of runs that are not made yet: the titles of lanes, or
+    the names and values of a grid's axes.
+    """
+    if isinstance(asked, RaceRecipe):
+        return _titled(titles(asked.lanes))
+    y = asked.y
     return {
-        **value,
-        "x": {"name": recipe.x.name, "values": recipe.x.words()},
-        "y": None if recipe.y is None else {"name": recipe.y.name, "values": recipe.y.words()},
+        "x": {"name": asked.x.name, "values": asked.x.words()},
+        "y": None if y is None else {"name": y.name, "values": y.words()},
     }
+
+
+def _titled(found: tuple[tuple[str, ...], ...]) -> dict[str, Any]:
+    return {"titles": [", ".join(one) or "the same settings" for one in found]}
 
 
 def _chosen_ticks(drawn: Any, count: int, every: int, packing: Packing) -> list[int]:

@@ -279,8 +279,9 @@ for (const name of ['input', 'change', 'click']) document.querySelector('#compar
 document.addEventListener('comparison-form', formChanged);
 
 const HINT = $('.hint').innerHTML;
+const hintAgain = () => { $('.hint').innerHTML = HINT; offer(); };
 if (addressed) $('.hint').textContent = 'The runs of this address are being made …';
-document.addEventListener('no-runs-arrived', () => { $('.hint').innerHTML = HINT; });
+document.addEventListener('no-runs-arrived', () => { hintAgain(); });
 
 const turn = () => {                                   // to what there is of the kind, or to the hint
   if (kept[kind] && !(bare && kept[kind].recorded)) { open(kept[kind]); return; }
@@ -296,11 +297,12 @@ const FIRST_TRY = '#compare-tries .chips button';        // the example is the f
 
 const offer = () => {
   const name = document.querySelector(FIRST_TRY)?.textContent;
+  if (!$('.try')) return;                              // the hint says something else
   $('.try').hidden = !name;
   if ($('.try').textContent !== (name ?? '')) $('.try').textContent = name ?? '';
 };
 // the suggestions of the other kind come after the turn
-if (document.querySelector('#compare-quick')) new MutationObserver(() => { if ($('.try')) offer(); }).observe(document.querySelector('#compare-quick'), { childList: true, subtree: true });
+if (document.querySelector('#compare-quick')) new MutationObserver(offer).observe(document.querySelector('#compare-quick'), { childList: true, subtree: true });
 
 // ---- runs that are being made
 let followed = '';                                     // the key of the run whose progress is shown, or none
@@ -327,7 +329,7 @@ const unfollow = () => { followed = ''; $('.making').hidden = true; };
 const onValue = () => {
   const v = props.value;
   if (!v) return;
-  if (v.stale && !v.turn && !v.follow && !v.begins) $('.hint').innerHTML = HINT;      // of runs that failed
+  if (v.stale && !v.turn && !v.follow && !v.begins) hintAgain();      // of runs that failed
   if (v.follow && v.follow !== followed) { madeOf.next = formText(); follow(v.follow); }
   if (v.turn) { kind = v.turn; turned = true; bare = bare || !!v.bare; }
   if (v.runs) {
@@ -347,7 +349,7 @@ const onValue = () => {
   mark();
 };
 
-$('.try').addEventListener('click', () => document.querySelector(FIRST_TRY)?.click());
+root.addEventListener('click', ({ target }) => { if (target.closest('.try')) document.querySelector(FIRST_TRY)?.click(); });      // the hint is written anew
 play.addEventListener('click', () => (timer ? stop() : start()));
 scrub.addEventListener('input', () => { stop(); show(); });
 half.addEventListener('change', show);

@@ -41,7 +41,9 @@ def base_words(recipe: Recipe) -> str:
     in place of what an axis sets. A link may bring its words, so it is no Markdown.
     """
     return ", ".join(
-        f'<span data-setting="{name}">{escape(text)}</span>' if name else escape(text)
+        f'<span data-setting="{name}"><span>{escape(text)}</span><i>{name} by the axis</i></span>'
+        if name
+        else escape(text)
         for name, text in _words(recipe)
     )
 

@@ -88,7 +88,8 @@ CLOCKS: dict[str, Clock] = {
     ),
     "seconds": Clock(
         "Seconds",
-        "The runs are side by side after equal computing time, as it was measured here.",
+        "The runs are side by side after equal computing time, measured while they ran: seconds "
+        "of this machine at that moment.",
         False,
         _seconds,
         "{:.2f} s".format,

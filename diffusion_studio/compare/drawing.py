@@ -256,7 +256,7 @@ class RaceDrawing(Drawing[RaceRuns]):
             top, lane = first + number * row, self._lanes[number]
             mark = (_MARGIN, top + size // 4, _MARGIN + size * 3 // 4, top + size)
             draw.rectangle(mark, fill=COLOURS[number] or self.pale)
-            words = [*title, f"{lane.calls} calls", f"{lane.took:.2f} s"]
+            words = [*title, f"{lane.calls} calls", f"{lane.took:.2f} s measured while it ran"]
             words += [] if lane.distance is None else [f"{lane.distance:.3f} from the reference"]
             draw.text((_MARGIN + size * 5 // 4, top), ", ".join(words), self.ink, font)
             for column, tick in enumerate(ticks):

@@ -21,13 +21,15 @@ from ..imaging.layout import Layout
 from .clocks import CLOCKS
 from .curve_plot import CurvePlot
 from .drawing import drawing, evenly_spaced
-from .results import GridRuns, RaceRuns
+from .recipes import GridRecipe, RaceRecipe
+from .results import GridRuns, RaceRuns, titles
 
 _FEWEST_TICKS = 12
 INHERITED = (
     "Inherited are the steps that a branch has of the run before, with their calls. From there on it visits "
     "those noise levels of its own schedule that have less noise, so it makes only some of its steps."
 )
+MEASURED = "The seconds were measured while the lanes ran."
 _POINTS = 160  # pixels of a cloud
 _WIDTH = 1000  # of the curve's own units
 _SIDE = 16_383  # the most pixels that a side of a WebP has
@@ -72,14 +74,25 @@ def shown_value(
         "note": _note(shown, len(places), given.every, packing),
     }
     if isinstance(shown, RaceRuns):
-        titles = [", ".join(one) or "the same settings" for one in shown.titles]
-        return {**value, "titles": titles, **_curve(shown, numbers)}
-    recipe = shown.recipe
+        return {**value, **_titled(shown.titles), **_curve(shown, numbers)}
+    return {**value, **names_of(shown.recipe)}
+
+
+def names_of(asked: RaceRecipe | GridRecipe) -> dict[str, Any]:
+    """The names of the runs, which the view also shows of runs that are not made yet: the titles of lanes, or
+    the names and values of a grid's axes.
+    """
+    if isinstance(asked, RaceRecipe):
+        return _titled(titles(asked.lanes))
+    y = asked.y
     return {
-        **value,
-        "x": {"name": recipe.x.name, "values": recipe.x.words()},
-        "y": None if recipe.y is None else {"name": recipe.y.name, "values": recipe.y.words()},
+        "x": {"name": asked.x.name, "values": asked.x.words()},
+        "y": None if y is None else {"name": y.name, "values": y.words()},
     }
+
+
+def _titled(found: tuple[tuple[str, ...], ...]) -> dict[str, Any]:
+    return {"titles": [", ".join(one) or "the same settings" for one in found]}
 
 
 def _chosen_ticks(drawn: Any, count: int, every: int, packing: Packing) -> list[int]:
@@ -106,6 +119,8 @@ def _note(shown: RaceRuns | GridRuns, ticks: int, every: int, packing: Packing) 
     asked = len({*range(0, len(shown.ticks), every), len(shown.ticks) - 1})
     if ticks < asked:
         notes.append(f"{ticks} of {asked} ticks are shown here; {packing.thinned}.")
+    if isinstance(shown, RaceRuns):
+        notes.append(MEASURED)
     if isinstance(shown, GridRuns):
         alone = sum(lane.calls for lane in shown.lanes)
         shared = f" (batched: alone they would make {alone})" if alone > shown.network_calls else ""

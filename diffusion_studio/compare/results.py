@@ -18,6 +18,7 @@ from ..runs.setting_labels import setting_label, value_text
 from .clocks import reached, ticks
 from .lanes import Lane
 from .recipes import GridRecipe, RaceRecipe
+from .text import AS_IT_IS, NOT_EDITED, RUN_BEFORE, WORDS
 
 R = TypeVar("R", bound="Runs")
 
@@ -137,14 +138,28 @@ def _equal(words: Sequence[str]) -> str:
 
 def titles(recipes: Sequence[Recipe]) -> tuple[tuple[str, ...], ...]:
     """For each recipe its settings that are not the same in all of them. The options of a sampler are
-    compared only between recipes with that sampler, and so for other groups.
+    compared only between recipes with that sampler, and so for other groups. The run that the first one
+    branched from, and the first one without its edit, are named by the words of the lanes' menu.
     """
+    named = [_words(recipes[0], one) for one in recipes]
+    if any(named):
+        others = iter(titles([one for one, words in zip(recipes, named) if not words]))
+        return tuple((words,) if words else next(others) or (WORDS[AS_IT_IS],) for words in named)
     flat = [flat_settings(one) for one in recipes]
     names = differing(recipes)
     inner = {name for name in names if any(name.startswith(f"{group} ") for group in names)}
     return tuple(
         tuple(_title(name, one) for name in names if name in one or name not in inner) for one in flat
     )
+
+
+def _words(first: Recipe, recipe: Recipe) -> str:
+    """The words by which the lanes' menu names a recipe beside the first one; empty if it has none."""
+    if first.branch is not None and recipe == first.branch.recipe:
+        return WORDS[RUN_BEFORE]
+    if first.edit is not None and recipe == replace(first, edit=None):
+        return WORDS[NOT_EDITED]
+    return ""
 
 
 def differing(recipes: Sequence[Recipe]) -> list[str]:

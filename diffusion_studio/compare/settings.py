@@ -101,7 +101,7 @@ def _with(recipe: Recipe, **changes: Any) -> Recipe:
 
 def parsed(name: str, text: str) -> Any:
     """The value that a text gives a setting: a number where the setting is one, true or false, `none`."""
-    one = _option(setting_name(name))
+    one = declaration(setting_name(name))
     text = text.strip()
     if one is None or (one.kind is str and not one.optional):
         return text
@@ -110,7 +110,7 @@ def parsed(name: str, text: str) -> Any:
     return _READ[one.kind](one.name, text)
 
 
-def _option(name: str) -> Option | None:
+def declaration(name: str) -> Option | None:
     """The declaration of a setting; None of a sampler or spacing, which is a name."""
     if name == SEED:
         return Option("seed", int, False, 0, "", 0, None, ())

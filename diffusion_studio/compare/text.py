@@ -18,6 +18,12 @@ from .recipes import Axis
 AS_IT_IS = "as it is"
 RUN_BEFORE = "the run before"  # of a branch: the run that it continues, whole
 NOT_EDITED = "without the edit"  # of a run from a picture: the same settings from noise
+# these lines as people read them, in menus and as titles of lanes
+WORDS = {
+    AS_IT_IS: "as it is",
+    RUN_BEFORE: "the run that it branched from",
+    NOT_EDITED: "without the edit, from noise",
+}
 _PARTS = re.compile(r'(?:[^,"]|"[^"]*")+')  # of a lane: between commas, but for those in quotes
 
 

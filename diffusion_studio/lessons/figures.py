@@ -535,12 +535,11 @@ def network(
             levels = [Film("the U-Net, with this state in it", np.stack(drawings))]
             answers = [Film("what the network expects: x0", np.stack(whole))]
             answers += [Film(_LEFT_OUT[name], np.stack(one)) for name, one in without.items()]
-            labels = [f"Step {n} of {steps}" for n in range(k + 1)]
-            series = [
-                (_LEFT_OUT[name].removeprefix("x0 "), range(k + 1), one) for name, one in change.items()
-            ]
+            counted = range(1, k + 2)
+            labels = [f"Step {n} of {steps}" for n in counted]
+            series = [(_LEFT_OUT[name].removeprefix("x0 "), counted, one) for name, one in change.items()]
             title = "how much leaving it out changes x0 (RMS)"
-            curves = [Curves(title, series, "step: noise to picture", range(k + 1), log=True)][: k and 1]
+            curves = [Curves(title, series, "step: noise to picture", counted, log=True)][: k and 1]
             yield Figure(k + 1, [("", levels), ("", answers)], curves, labels)
 
 

@@ -181,17 +181,20 @@ def plan(
     names = [*dict.fromkeys(one.sampler for one in table)]
     best = min(names, key=lambda name: expected(table, name, steps))
     distance = expected(table, best, steps)
-    by = "the best choice for that time"
+    by, poor = ", the best choice for that time", ""
     if math.isinf(distance):
         fewest = min(table, key=lambda one: (one.steps, one.distance))
-        best, by = fewest.sampler, f"the best with {fewest.steps} steps, the fewest that were measured"
-        why = by
+        best, by = fewest.sampler, ""
+        poor = f"The pictures will be poor: {_fewest_text(fewest, step_seconds)}."
+        why = f"the best sampler with {fewest.steps} steps, as nothing was measured with fewer"
     else:
         of = f" of {len(names)} samplers" if len(names) > 1 else ""
         why = f"the least Frechet distance{of} (how far the pictures are from real ones), {distance:.3g}"
     took = steps * step_seconds
     chosen = f"{steps} step{'s' * (steps > 1)} with {sampler_label(best)}"
-    reason = [f"About {took:.2g} s: {chosen}, {by}."]
+    reason = [f"About {took:.2g} s: {chosen}{by}."]
+    if poor:
+        reason.append(poor)
     if fit < 1:
         reason.append(f"One step takes {took:.2g} s here, more than the {seconds:g} s that were asked for.")
     elif fit > most:
@@ -203,6 +206,13 @@ def plan(
         reason.append(assumed)
     details = f"One step takes {step_seconds:.2g} s here. Chosen: {why}. Measured: {source}."
     return Plan(best, steps, took, " ".join(reason), details)
+
+
+def _fewest_text(fewest: Measured, step_seconds: float) -> str:
+    """How many seconds the fewest measured steps take, rounded up, so that as many seconds give them."""
+    needed = fewest.steps * step_seconds
+    seconds = math.ceil(needed) if needed >= 1 else math.ceil(100 * needed) / 100
+    return f"{seconds:g} s give {fewest.steps} steps, the fewest that were measured"
 
 
 def fitting_steps(seconds: float, step_seconds: float) -> int:

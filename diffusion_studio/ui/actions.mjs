@@ -168,10 +168,16 @@ export const downloadInside = () => {
 export const lookUp = (texts, name) => texts[name];
 
 /** @param {any} one @param {string} lanes @param {any} axes the value of their menus */
-export const tryComparison = (one, lanes, axes) => [one?.lanes ?? lanes, { ...axes, x: one?.x ?? axes.x, y: one?.y ?? axes.y }];
+export const tryComparison = (one, lanes, axes) => {
+  setTimeout(() => globalThis.document?.dispatchEvent(new CustomEvent('comparison-form')), 60);      // once the menus have it
+  return [one?.lanes ?? lanes, { ...axes, x: one?.x ?? axes.x, y: one?.y ?? axes.y }];
+};
 
 /** The menus of the lanes with another text. @param {string} text @param {any} value */
-export const withLanes = (text, value) => (value ? { ...value, text } : value);
+export const withLanes = (text, value) => {
+  globalThis.document?.dispatchEvent(new CustomEvent('comparison-form'));
+  return value ? { ...value, text } : value;
+};
 
 /** The lanes as their menus have them, as text. @param {any} value */
 export const lanesAsText = (value) => value?.text ?? '';

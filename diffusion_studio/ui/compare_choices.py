@@ -30,24 +30,39 @@ FIRST_AXES = "guidance=1, 2, 4, 8", "steps=4, 8, 25"  # with the settings of a f
 
 
 def base_sentence(recipe: str) -> str:
-    """A sentence on the base recipe, as HTML. A link may bring its words, so it is no Markdown."""
+    """A sentence on the base recipe, as HTML; `recipe` is that of `base_words`, or nothing."""
     own = "the settings in <b>Generate</b>, with its picture or branch"
-    base = f"<b>{escape(recipe)}</b>" if recipe else own
+    base = f"<b>{recipe}</b>" if recipe else own
     return f"<p>All runs begin with {base}.</p>"
 
 
-def short_description(recipe: Recipe) -> str:
-    """A recipe in a few words."""
+def base_words(recipe: Recipe) -> str:
+    """A recipe in a few words, as HTML, each with the name of its setting: compare_tab.css says "by the axis"
+    in place of what an axis sets. A link may bring its words, so it is no Markdown.
+    """
+    return ", ".join(
+        f'<span data-setting="{name}"><span>{escape(text)}</span><i>{name} by the axis</i></span>'
+        if name
+        else escape(text)
+        for name, text in _words(recipe)
+    )
+
+
+def _words(recipe: Recipe) -> list[tuple[str, str]]:
+    """The names of a recipe's settings, empty where it is not one alone, and what they are."""
     asked = asked_for(recipe)
-    words = [recipe.model, *([asked] if asked else [])]
-    words += [sampler_label(name_of(REGISTRIES["sampler"], recipe.sampler)), f"{recipe.steps} steps"]
+    of = "" if recipe.spell else "prompt" if recipe.prompt else "label"
+    words = [("model", recipe.model), *([(of, asked)] if asked else [])]
+    words.append(("sampler", sampler_label(name_of(REGISTRIES["sampler"], recipe.sampler))))
+    words.append(("steps", f"{recipe.steps} steps"))
     if recipe.guidance != 1:
-        words.append(f"guidance {recipe.guidance:g}")
+        words.append(("guidance", f"guidance {recipe.guidance:g}"))
     if recipe.edit is not None:
-        words.append(f"{recipe.edit.title[:1].lower()}{recipe.edit.title[1:]}")
+        words.append(("", f"{recipe.edit.title[:1].lower()}{recipe.edit.title[1:]}"))
     if (branch := recipe.branch) is not None:
-        words.append(f"branched at step {branch.at} of the run of {asked_for(branch.recipe) or 'any'}")
-    return ", ".join(words)
+        before = asked_for(branch.recipe) or "any"
+        words.append(("", f"branched at step {branch.at} of the run of {before}"))
+    return words
 
 
 def asked_for(recipe: Recipe) -> str:

@@ -59,9 +59,11 @@ class ProgressBoard:
         return None if told is None else told._asdict()
 
 
-def progress(found: NewestState | Progress, asked: Asked, seconds: float = 0.0) -> ProgressText | None:
+def progress(
+    found: NewestState | Progress, asked: Asked, seconds: float = 0.0, most: float = 0
+) -> ProgressText | None:
     """The progress as the page shows it, None if there is no news; `seconds` have passed since the first
-    state.
+    state, 0 where there is none. `most` are the network calls of all runs if each ran alone.
     """
     if isinstance(found, Progress):
         if found.place:
@@ -70,7 +72,10 @@ def progress(found: NewestState | Progress, asked: Asked, seconds: float = 0.0) 
             runs = "1 other run" if found.others == 1 else f"{found.others} other runs"
             takes = "takes" if found.others == 1 else "take"
             return ProgressText(f"Starting. {runs} of this server {takes} turns with this one.")
-        return None
+        if seconds or not most:
+            return None
+        what = f"{len(asked.cells)} cells" if isinstance(asked, GridRecipe) else f"{len(asked.lanes)} lanes"
+        return ProgressText(f"{what}: network call {found.calls + 1} of at most {most:g}", 0.0)
     if isinstance(asked, GridRecipe):
         expected = max(found.states, sum(cell.steps + 1 for cell in asked.cells))
         text = f"{found.states} of about {expected} states of {len(asked.cells)} cells"

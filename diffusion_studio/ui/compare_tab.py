@@ -15,7 +15,7 @@ import gradio as gr
 from ..compare.clocks import CLOCKS
 from ..compare.grid import Grid, sweeping
 from ..compare.other_models import fitted_cells, with_own_settings
-from ..compare.player_data import shown_value
+from ..compare.player_data import names_of, shown_value
 from ..compare.race import Race, racing, reference_recipe
 from ..compare.recipes import (
     MOST_REFERENCE_STEPS,
@@ -39,6 +39,7 @@ from .compare_choices import (
     RACE,
     Asked,
     base_sentence,
+    base_words,
     clock_choices,
     clock_help,
     form_texts,
@@ -49,7 +50,6 @@ from .compare_choices import (
     read_compared,
     second_lane,
     sent_sentence,
-    short_description,
     suggestions,
     summary,
 )
@@ -60,7 +60,7 @@ from .compute import Compute, duration
 from .controls import RecipeControls
 from .export_panel import card_of
 from .generate_tab import AS_LINK, COMPUTE, TICK_SECONDS
-from .handlers import LABELLED, as_html, in_words, inform, sentence, show_errors
+from .handlers import LABELLED, in_words, inform, sentence, show_errors
 from .lanes import lane_rows, lanes_value
 from .newest import NewestRuns
 from .page_script import call_action
@@ -478,7 +478,7 @@ class CompareTab:
     def _base_updates(self, base: Recipe) -> dict[Any, Any]:
         return {
             self.base: base.to_json(),
-            self.begins: base_sentence(short_description(base)),
+            self.begins: base_sentence(base_words(base)),
             self.own: gr.update(visible=True),
         }
 
@@ -566,7 +566,8 @@ class CompareTab:
             try:
                 asked = KINDS[kind].from_json(given)
                 self._check_models(asked)
-                return self._form_updates(asked, request.session_hash or "", sent=True)
+                found = self._form_updates(asked, request.session_hash or "", sent=True)
+                return {**found, self.view: {**found[self.view], "coming": names_of(asked)}}
             except StudioError as error:
                 raise OptionError(
                     "recipe", f"The {kind} in this link could not be used. {in_words(error)}"
@@ -617,7 +618,7 @@ class CompareTab:
         as of the runs before.
         """
         kind = self._chosen.get(visitor, RACE)
-        yield _updates({"stale": OLD_WHILE, "kind": kind}, "Starting ...", stop=True)
+        yield _updates({"stale": OLD_WHILE, "kind": kind, "begins": True}, "Starting ...", stop=True)
         begun = False
         try:
             for one in self._run_all(ask(), visitor):
@@ -625,8 +626,9 @@ class CompareTab:
                 yield one
         except Exception as error:
             if not begun:
-                why = as_html(error) if isinstance(error, StudioError) else "the program failed."
-                status = self._status(kind, visitor, f"<b>Nothing was made:</b> {why}")
+                # what is wrong is said once: at its field, or in a notice
+                why = "" if isinstance(error, StudioError) else " The program failed."
+                status = self._status(kind, visitor, f"<b>Nothing was made.</b>{why}")
                 runs = self._newest.get(visitor) is not None  # of an earlier press
                 yield _updates({"stale": OLD_AFTER, "kind": kind}, status, stop=runs)
             raise
@@ -643,6 +645,7 @@ class CompareTab:
         key = self._followed.begin()
         try:
             calls = self._calls(asked, recipes)
+            most = sum(map(self.prices.calls, recipes))
             turn = self.prices.turn_for(
                 recipes[0],
                 calls,
@@ -659,7 +662,7 @@ class CompareTab:
                 )
             )
             plan = self._status(kind, visitor, " ".join([self._plan(asked, recipes), *said]))
-            yield _updates({"stale": OLD_WHILE, "kind": kind, "follow": key}, plan)
+            yield _updates({"stale": OLD_WHILE, "kind": kind, "follow": key, "coming": names_of(asked)}, plan)
             made, began, beat = None, 0.0, time.monotonic()
             for found in self.compute.watched(with_counts(run), TICK_SECONDS, turn):
                 if self._newest.get(visitor) is not active:
@@ -669,7 +672,7 @@ class CompareTab:
                     continue
                 began = began or (time.monotonic() if isinstance(found, NewestState) else 0.0)
                 now = time.monotonic()
-                if (told := progress(found, asked, now - began if began else 0.0)) is not None:
+                if (told := progress(found, asked, now - began if began else 0.0, most)) is not None:
                     text = self._status(kind, visitor, told.text)
                     self._followed.tell(key, told._replace(text=text))
                 if now - beat > HEARTBEAT:

@@ -24,7 +24,7 @@ from ..studio import ModelCard, Studio
 from .builder import builder
 from .editing import EditControls
 from .guidance import FIELDS, GuidanceControls, hide_idle
-from .handlers import LABELLED, warn
+from .handlers import LABELLED, label_of, warn
 from .label_and_prompt import condition_settings, label_menu, prompt_text
 from .model_cards import label_chips, model_items, parts, tries
 from .page_script import call_action
@@ -41,6 +41,12 @@ LABELLED.update(
         "stretch": "Stretch the shades",
         "points": "Points of each cloud",
         "reuse": "Reuse deep features",
+        "eta": "Fresh noise (eta)",
+        "churn": "Fresh noise (churn)",
+        "s_tmin": "Churn from noise (S_tmin)",
+        "s_tmax": "Churn up to noise (S_tmax)",
+        "s_noise": "Scale of fresh noise (S_noise)",
+        "lower_order_final": "Lower order at the end",
     }
 )
 DICE_SIDES = 1_000_000
@@ -76,7 +82,7 @@ _SLIDER_RANGE = 100  # whole-number options with a wider range get a number fiel
 def control_for(given: Option, **kwargs: Any) -> Component:
     """The control that suits an option's kind and limits, with its help."""
     kwargs = {
-        "label": given.name.replace("_", " ").capitalize(),
+        "label": label_of(given.name),
         "info": given.help,
         "value": given.default,
         **kwargs,

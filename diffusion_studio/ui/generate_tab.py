@@ -291,7 +291,8 @@ class GenerateTab:
             if not press.wait_for_before(ENDED_SECONDS):  # which ends at its next network call
                 return
             timing = partial(self.waiting.prepare, press.name, "Timing a few steps on this machine")
-            yield from self._ticks(self.budget.applied(values, visitor, timing), press, visitor)
+            recipe = self.budget.applied(values, visitor, timing)
+            yield from self._ticks(recipe, press, visitor, self.budget.asked_seconds(values))
         except ServerFull as error:  # no failure: the page says so and presses again
             full = str(error)
         except StudioError as error:
@@ -307,8 +308,12 @@ class GenerateTab:
                 for freed in self.store.forget(visitor):
                     self.studio.free_states(freed)
 
-    def _ticks(self, recipe: Recipe, press: ActiveRun, visitor: str) -> Iterator[Sequence[Any]]:
-        """As `_generate`, of a recipe's run. Raises `ServerFull` where too many wait."""
+    def _ticks(
+        self, recipe: Recipe, press: ActiveRun, visitor: str, seconds: float | None
+    ) -> Iterator[Sequence[Any]]:
+        """As `_generate`, of a recipe's run; its last tick says how many of the `seconds` that were asked for
+        it took. Raises `ServerFull` where too many wait.
+        """
         if self.gpu is None:
             self.compute.turns.check_room()  # before the run takes the place of an older one
         if not self.studio.loaded(recipe.model):
@@ -336,6 +341,8 @@ class GenerateTab:
                 place, frame = found
                 shown = tick(run, place, self.store.last_place(frame), frame, settings, film)
                 shown |= {"press": press.name, **remarks}
+                if seconds is not None and shown["done"] and self.gpu is None:
+                    shown["took"] = {"seconds": round(turn.spent, 2), "asked": seconds}
             self.waiting.tell(press.name, progress)
             if shown is None:
                 yield [gr.skip()] * (1 + len(shared))

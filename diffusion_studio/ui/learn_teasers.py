@@ -24,6 +24,7 @@ from .compare_view.view import EXAMPLE
 from .player.player import OPENING
 
 STATES, SIDE, POINTS = 20, 48, 1000
+NETWORK_SIDES = (32, 16, 8)  # of the U-Net that lesson 5 draws
 CLOUD_SIDE = 128
 
 
@@ -42,10 +43,10 @@ def _levels() -> Iterator[NoiseLevel]:
         yield NoiseLevel(0, 1.0, 0.0) if share == 0 else schedule.level(round(share**1.3 * 999))
 
 
-def _photograph() -> tuple[np.ndarray, np.ndarray]:
-    """The bundled photograph (3, H, W) in [-1, 1], and noise of its shape."""
-    pixels = example().fitted(SIDE, 3).pixels.astype(np.float64) / 127.5 - 1
-    values = np.moveaxis(np.asarray(pixels).reshape(SIDE, SIDE, 3), -1, 0)
+def _photograph(side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
+    """The bundled photograph (3, side, side) in [-1, 1], and noise of its shape."""
+    pixels = example().fitted(side, 3).pixels.astype(np.float64) / 127.5 - 1
+    values = np.moveaxis(np.asarray(pixels).reshape(side, side, 3), -1, 0)
     return values, np.random.default_rng(0).standard_normal(values.shape)
 
 
@@ -76,13 +77,13 @@ def _mixture() -> Figure:
 
 
 def _sizes() -> Figure:
-    """A noisy picture at the sizes between which a U-Net goes down and up."""
-    x0, eps = _photograph()
+    """A noisy picture at the sizes between which the U-Net of the lesson goes down and up."""
+    x0, eps = _photograph(NETWORK_SIDES[0])
     found: dict[str, list[np.ndarray]] = {}
     for one in _levels():
         x = one.alpha * x0 + one.sigma * eps
-        for k in (1, 2, 4, 8):
-            side = SIDE // k
+        for side in NETWORK_SIDES:
+            k = NETWORK_SIDES[0] // side
             small = x.reshape(3, side, k, side, k).mean((2, 4))
             title = f"{side} x {side}"
             found.setdefault(title, []).append(picture(small.repeat(k, 1).repeat(k, 2)))

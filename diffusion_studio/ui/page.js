@@ -242,6 +242,8 @@
     const watched = control && !notice.fields.length ? [...control.parentElement.querySelectorAll('input, textarea')] : notice.fields;
     const kept = watched.map((one) => one.value);            // other controls set values too, without an event
     if (kept.length) notice.watch = setInterval(() => { if (!notice.isConnected || watched.some((one, k) => one.value !== kept[k])) mended(notice); }, 200);
+    // under a button, of something in the form beside it
+    else pressedOn?.closest('#compare-quick')?.addEventListener('input', () => mended(notice), { once: true });
     if (under === control) control.append(notice); else under.after(notice);
     notice.scrollIntoView({ block: 'nearest' });
     return true;

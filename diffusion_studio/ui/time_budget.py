@@ -87,6 +87,10 @@ class TimeBudget:
         found, _ = known.result()
         return replace(recipe, sampler=found.sampler, steps=found.steps)
 
+    def asked_seconds(self, values: dict[Any, Any]) -> float | None:
+        """The seconds that are asked for; None with any other quality than "In seconds"."""
+        return check_seconds(values[self.seconds]) if values[self.settings.quality] == TIMED else None
+
     def check(self, values: dict[Any, Any]) -> None:
         """Raise an `OptionError` where the seconds are asked for and are no number of seconds."""
         if values[self.settings.quality] == TIMED:

@@ -71,13 +71,16 @@ def test_a_reload_in_compare_shows_its_tab_at_once_and_its_own_lanes(app, visit)
     page.add_init_script(
         "window.kinds = []; setInterval(() => {"
         " const one = document.querySelector('.together'), tab = document.querySelector('[role=tab][aria-selected=true]');"
-        " if (one?.checkVisibility()) kinds.push(one.dataset.kind + one.dataset.recorded);"
+        " if (one?.checkVisibility()) kinds.push(one.dataset.kind + one.dataset.recorded + one.innerText);"
         " if (tab && document.querySelector('#generate')?.checkVisibility()) kinds.push('generate'); }, 20)"
     )
     page.reload()
     page.wait_for_selector(shown)
     assert page.input_value("#compare-lanes textarea") == "as it is\nsteps=2"
     assert not any("true" in one for one in page.evaluate("kinds"))  # never the recorded example
+    seen = page.evaluate("kinds")
+    assert any("being made" in one and "steps 3" in one for one in seen)  # the names of the lanes before them
+    assert not any("Press Run" in one for one in seen)
     page.click("button[role=tab][data-tab-id=generate]")
     page.wait_for_timeout(2500)
     assert page.locator("button[role=tab][data-tab-id=generate]").get_attribute("aria-selected") == "true"

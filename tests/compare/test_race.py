@@ -13,7 +13,7 @@ import diffusion_studio as ds
 from diffusion_studio.compare import lanes
 from diffusion_studio.compare.divergence import Base, rising_only, rms
 from diffusion_studio.compare.lanes import Stopwatch
-from diffusion_studio.compare.player_data import INHERITED, shown_value
+from diffusion_studio.compare.player_data import INHERITED, MEASURED, shown_value
 from diffusion_studio.compare.race import race, racing, reference_recipe, run_to_end
 from diffusion_studio.compare.recipes import Axis, RaceRecipe, fingerprint, read
 from diffusion_studio.compare.results import titles
@@ -80,14 +80,14 @@ def test_a_branch_says_which_steps_it_inherits(studio, recipe):
     ]
     assert made.lanes[0].step_text(1, own=False) == "step 1 of 6 (2 inherited)"
     assert made.titles[:2] == (
-        ("label Cat", "steps 6", "branch at step 2"),
-        ("label Dog", "steps 6", "no branch"),
+        ("steps 6",),
+        ("the run that it branched from",),  # as the lanes' menu has it
     )
     np.testing.assert_array_equal(made.lanes[0].frames[2].x, made.lanes[1].frames[2].x)
     value = shown_value(made)
     assert value["runs"][0]["said"][-1].startswith("step 6 of 6 (2 inherited, 4 of its 6), 6 of 6 calls")
-    assert value["note"] == INHERITED
-    assert shown_value(race([recipe, {"steps": 3}], studio=studio))["note"] == ""
+    assert value["note"] == f"{INHERITED} {MEASURED}"
+    assert shown_value(race([recipe, {"steps": 3}], studio=studio))["note"] == MEASURED
 
 
 def test_lanes_finish_where_they_finish(studio, recipe):
@@ -303,6 +303,21 @@ def test_titles_name_only_what_differs(recipe):
     )
     assert titles(changed[:2]) == (("sampler eta 0",), ("sampler eta 0.5",))
     assert titles([recipe, recipe]) == ((), ())
+
+
+def test_titles_have_the_words_of_the_menu(recipe):
+    """They were names of fields: "edit inpaint", "edit none"."""
+    mask = np.zeros((8, 8), bool)
+    mask[2:5, 2:5] = True
+    edited = replace(recipe, edit=ds.Inpaint(np.zeros((8, 8, 3), np.uint8), mask))
+    plain = replace(edited, edit=None)
+    assert titles([edited, plain]) == (("as it is",), ("without the edit, from noise",))
+    shorter = replace(edited, steps=3)
+    assert titles([edited, plain, shorter]) == (
+        ("steps 6",),
+        ("without the edit, from noise",),
+        ("steps 3",),
+    )
 
 
 def test_titles_have_the_labels_of_the_page(recipe):

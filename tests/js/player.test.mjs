@@ -77,6 +77,7 @@ test('an ended run is finished once all its states are in the page', () => {
   assert.equal(logic.endedText(run), 'loading states 8 of 25');
   assert.equal(logic.endedText({ ...run, lost: true }), 'some states are no longer on the server');
   assert.equal(logic.endedText({ ...run, loaded: 25, lost: true }), 'finished');
+  assert.equal(logic.endedText({ ...run, loaded: 25, took: { seconds: 7.62, asked: 10 } }), 'finished, took 7.6 s of the 10 s asked (without timing and waiting)');
   assert.equal(logic.endedText({ ...run, loaded: 25, done: false }), 'stopped');
 });
 

@@ -66,7 +66,14 @@ def test_a_budget_is_kept_within_a_fifth_where_that_can_be(exact, steps):
 
 def test_what_a_budget_cannot_have_is_said():
     few = plan(TABLE, 0.25, 0.1, 1000, "by hand")
-    assert (few.sampler, few.steps) == ("dpmpp_2m", 2) and "the fewest that were measured" in few.reason
+    assert (few.sampler, few.steps) == ("dpmpp_2m", 2)
+    assert few.reason == (
+        "About 0.2 s: 2 steps with DPM-Solver++ (2M). The pictures will be poor: 0.4 s give 4 steps, the "
+        "fewest that were measured."
+    )
+    given = plan(TABLE, 14, 3.4, 1000, "by hand")  # 4 steps of 3.4 s, rounded up
+    assert given.steps == 4 and "poor" not in given.reason
+    assert "14 s give 4 steps" in plan(TABLE, 5, 3.4, 1000, "by hand").reason
     slow = plan(TABLE, 0.05, 0.1, 1000, "by hand")
     assert slow.steps == 1 and "more than the 0.05 s" in slow.reason
     many = plan(TABLE, 100, 0.1, 50, "by hand")
@@ -147,7 +154,7 @@ def test_points_have_no_time_budget():
     assert error.value.field == "seconds"
 
 
-def test_a_step_is_timed_after_the_first():
+def test_a_step_is_timed_after_the_first(monkeypatch):
     """At least `FEWEST` are timed, and no more than `MEASURED`."""
     seen = []
 
@@ -158,4 +165,14 @@ def test_a_step_is_timed_after_the_first():
 
     assert step_seconds(frames(), 1000.0) > 0 and len(seen) == 1 + budget.MEASURED
     seen.clear()
+    now = [0.0]  # a clock by hand: the first call prepares the network and takes 16 s, the others 1.5 s
+
+    def cold():
+        for k in range(100):
+            now[0] += 1.5 if k else 16
+            yield k
+
+    with monkeypatch.context() as patch:
+        patch.setattr(budget.time, "perf_counter", lambda: now[0])
+        assert step_seconds(cold(), 1.0) == 1.5
     assert step_seconds(frames(), 1e-9) > 0 and len(seen) == 1 + budget.FEWEST

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import html
 import io
+import re
 
 import gradio as gr
 import numpy as np
@@ -14,7 +16,7 @@ from rendered_controls import render_outside_drawer
 
 import diffusion_studio as ds
 from diffusion_studio.compare import settings
-from diffusion_studio.compare.player_data import IN_APP, shown_value
+from diffusion_studio.compare.player_data import IN_APP, MEASURED, shown_value
 from diffusion_studio.compare.recipes import Axis, GridRecipe, RaceRecipe, fingerprint
 from diffusion_studio.compare.text import (
     AS_IT_IS,
@@ -31,19 +33,20 @@ from diffusion_studio.imaging.frame import Frame
 from diffusion_studio.imaging.picture import Picture
 from diffusion_studio.runs.edits import FromPicture
 from diffusion_studio.ui.axes import axes_value
+from diffusion_studio.ui.axes.axes import RECOMMENDED
 from diffusion_studio.ui.compare_choices import (
     FIRST_AXES,
     FIRST_LANES,
     GRID,
     RACE,
     base_sentence,
+    base_words,
     format_choices,
     guidance_remarks,
     linkable,
     of_its_own,
     second_lane,
     sent_sentence,
-    short_description,
     suggestions,
     summary,
 )
@@ -63,6 +66,11 @@ def studio(tmp_path_factory, checkpoint_writer):
     folder = tmp_path_factory.mktemp("compare") / "checkpoints"
     checkpoint_writer(folder)("tiny")
     return ds.Studio(folder, "cpu", "fp32")
+
+
+def described(recipe) -> str:
+    """The words without their tags."""
+    return html.unescape(re.sub("<i>.*?</i>|<[^>]*>", "", base_words(recipe)))
 
 
 def test_lanes_as_they_are_written(studio):
@@ -138,9 +146,7 @@ def test_every_suggestion_can_be_read(studio):
             assert len(set(lanes_of(recipe, one["value"]["lanes"]))) > 1, one
         for one in suggestions(GRID, base):
             assert axis_of(one["value"]["x"]).values and axis_of(one["value"]["y"]).values
-    assert short_description(studio.recipe("tiny", label="Dog", steps=7)).startswith(
-        "tiny, “Dog”, DDIM, 7 steps"
-    )
+    assert described(studio.recipe("tiny", label="Dog", steps=7)).startswith("tiny, “Dog”, DDIM, 7 steps")
 
 
 def test_the_example_is_what_the_page_shows():
@@ -187,8 +193,15 @@ def test_the_menus_of_the_axes_begin_with_values_that_run(studio):
             assert len(made.cells) == len(set(made.cells)), one
         for name, _ in one.get("choices", ()):
             assert axis_of(f"{one['name']}={name}").values
-    offered = [one["name"] for one in value["settings"]] + value["others"]
+    offered = [one["name"] for one in value["settings"]]
     assert sorted(offered) == sorted(settings.names())
+    groups = {one["name"]: one["group"] for one in value["settings"]}
+    assert [name for name, group in groups.items() if group == RECOMMENDED] == [
+        *("seed", "guidance", "steps", "sampler", "label", "prompt", "model", "spacing")
+    ]
+    assert (groups["s_tmin"], groups["cfg_zero_star"], groups["rho"]) == ("Sampler", "Guidance", "Schedule")
+    titles = {one["name"]: one["title"] for one in value["settings"]}
+    assert (titles["s_tmin"], titles["cfg_zero_star"]) == ("Churn from noise (S_tmin)", "CFG-Zero*")
 
 
 def test_a_branch_is_compared_with_the_run_before(studio):
@@ -204,7 +217,7 @@ def test_a_branch_is_compared_with_the_run_before(studio):
         {"lanes": f"{AS_IT_IS}\n{RUN_BEFORE}"},
     )
     assert second_lane(branch) == RUN_BEFORE and "the run that it branched from" in sent_sentence(branch)
-    assert short_description(branch).endswith("branched at step 2 of the run of “Cat”")
+    assert described(branch).endswith("branched at step 2 of the run of “Cat”")
     # other noise is none of the race's
     one = studio.recipe("tiny", seeds=(0,), steps=6)
     assert RUN_BEFORE not in of_its_own(one.continued(2, seeds=(5, 6))).values()
@@ -220,7 +233,7 @@ def test_an_edited_run_is_compared_with_the_same_from_noise(studio):
     assert suggestions(RACE, edited)[0]["value"]["lanes"] == f"{AS_IT_IS}\n{NOT_EDITED}"
     assert line_of(edited, dataclasses.replace(edited, edit=None)) == NOT_EDITED
     assert "the settings hold its pixels, and not the run that drew them" in sent_sentence(edited)
-    assert FromPicture.title.lower() in short_description(edited).lower()
+    assert FromPicture.title.lower() in described(edited).lower()
     with pytest.raises(OptionError, match="what all runs begin with is from noise"):
         list(lanes_of(studio.recipe("tiny"), "without the edit"))
 
@@ -401,14 +414,14 @@ def test_a_large_race_is_thinned_for_the_page(studio):
     made = ds.race([base, {"steps": 5}], "steps", studio=studio)
     value = shown_value(made, packing=dataclasses.replace(IN_APP, max_pixels=1))
     assert len(value["ticks"]) == 12 and value["of"] == 41
-    assert value["note"] == "12 of 41 ticks are shown here; a file has all."
-    assert shown_value(made)["note"] == ""
+    assert value["note"] == f"12 of 41 ticks are shown here; a file has all. {MEASURED}"
+    assert shown_value(made)["note"] == MEASURED
     assert (value["ticks"][0], value["ticks"][-1]) == ("step 0", "step 40")
 
 
 def test_the_words_of_a_shared_link_are_no_markup():
     """The sentence was Markdown, in which [words](address) made a link that works."""
-    said = base_sentence("letters, “[Log in](https://example.com) <b>R</b>”")
+    said = base_sentence(base_words(ds.Recipe("letters", prompt="[Log in](https://example.com) <b>R</b>")))
     assert "[Log in](https://example.com) &lt;b&gt;R&lt;/b&gt;" in said and said.startswith("<p>")
 
 
@@ -421,6 +434,17 @@ def test_a_start_says_what_goes_first(studio):
     assert "1 other run of this server takes turns" in progress(Progress(0, 0, 1), asked).text
     assert "3 other runs of this server take turns" in progress(Progress(0, 0, 3), asked).text
     assert progress(Progress(4, 0, 3), asked) is None and progress(Progress(0), asked) is None
+    grid = GridRecipe(recipe, Axis("steps", (2, 3)))
+    first = progress(Progress(4), grid, 0.0, 5)  # before the first state
+    assert first == ("2 cells: network call 5 of at most 5", 0.0)
+    assert progress(Progress(4), grid, 1.0, 5) is None  # states say it from then on
+
+
+def test_an_axis_says_what_it_sets_of_the_base(studio):
+    """compare_tab.css says "steps by the axis" there."""
+    words = base_words(studio.recipe("tiny", label="Dog", steps=7, guidance=2.0))
+    assert 'data-setting="steps"><span>7 steps</span><i>steps by the axis</i>' in words
+    assert 'data-setting="label"><span>“Dog”</span>' in words
 
 
 def test_guidance_below_0_is_explained(studio):

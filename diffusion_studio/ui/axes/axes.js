@@ -1,4 +1,4 @@
-// The page half of the axes' menus. value = {x, y, base, settings, others, labels}, as axes.py makes it. Each change makes the text anew
+// The page half of the axes' menus. value = {x, y, base, settings, labels}, as axes.py makes it. Each change makes the text anew
 // and is heard as 'input'; a text from elsewhere draws the rows anew.
 const root = element.querySelector('.axis-rows');
 const SIDES = { x: ['Along x', 'columns'], y: ['Along y', 'rows'] };
@@ -33,11 +33,14 @@ const menu = (side, name, into) => {
   const one = part('select', '', into, { ariaLabel: `${SIDES[side][0]}: the setting` });
   if (side === 'y') one.append(new Option(NOTHING, ''));
   const other = texts[side === 'x' ? 'y' : 'x'], taken = axisOf(other)[0];
-  const usual = part('optgroup', '', one, { label: 'usual settings' }), more = part('optgroup', '', one, { label: 'all others' });
-  for (const { name, title } of props.value.settings) if (name !== taken) usual.append(new Option(title, name));
-  for (const name of props.value.others) if (name !== taken) more.append(new Option(name.replaceAll('_', ' '), name));
-  if (name && ![...one.options].some(({ value }) => value === name)) more.append(new Option(name, name));
+  let group = null;
+  for (const setting of props.value.settings) {
+    if (group?.label !== setting.group) group = part('optgroup', '', one, { label: setting.group });
+    if (setting.name !== taken) group.append(Object.assign(new Option(setting.title, setting.name), { title: setting.help }));
+  }
+  if (name && ![...one.options].some(({ value }) => value === name)) group.append(new Option(name, name));
   one.value = name;
+  one.title = settingOf(name).help ?? '';
   return one;
 };
 

@@ -4,32 +4,38 @@ them, and what the menus offer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import gradio as gr
 
 from ...compare import settings
 from ...diffusion.samplers import sampler_label
+from ...options import fields_of
+from ...runs.edits import EDITS
+from ...runs.guidance_options import GROUPS, flags_of
 from ...runs.recipe import REGISTRIES
+from ...runs.setting_labels import LABELS
 from ...studio import ModelCard
 from ..component import own_component
+from ..handlers import label_of
 
 MOST_NAMED = 80  # names of a model's labels that are offered to be pressed
-# The usual settings: the title in the menu, and values to begin with, by which something can be seen.
-_USUAL = {
-    "guidance": ("Guidance", "1, 2, 4, 8"),
-    "steps": ("Steps", "4, 8, 25"),
-    "sampler": ("Sampler", "ddim, dpmpp_2m"),
-    "seed": ("Seed", "0, 1, 2"),
-    "label": ("Label", ""),
-    "prompt": ("Prompt", "a wizard, an orc"),
-    "negative": ("Negative prompt", "red, blue"),
-    "model": ("Model", ""),
-    "eta": ("Fresh noise (eta)", "0, 0.5, 1"),
-    "spacing": ("Schedule", "trailing, karras"),
-    "reuse": ("Reuse deep features", "1, 2, 4"),
-    "clip": ("Clip x0", "true, false"),
+# The menu begins with these, under this title.
+RECOMMENDED = "recommended"
+_FIRST = ("seed", "guidance", "steps", "sampler", "label", "prompt", "model", "spacing")
+# Values to begin with, by which something can be seen.
+_EXAMPLES = {
+    "guidance": "1, 2, 4, 8",
+    "steps": "4, 8, 25",
+    "sampler": "ddim, dpmpp_2m",
+    "seed": "0, 1, 2",
+    "prompt": "a wizard, an orc",
+    "negative": "red, blue",
+    "eta": "0, 0.5, 1",
+    "spacing": "trailing, karras",
+    "reuse": "1, 2, 4",
+    "clip": "true, false",
 }
 
 
@@ -39,8 +45,9 @@ def axis_rows(x: str, y: str, models: Iterable[ModelCard], **kwargs: Any) -> gr.
 
 
 def axes_value(x: str, y: str, models: Iterable[ModelCard], base: str = "") -> dict[str, Any]:
-    """A value: the axes as text (y may be empty), the settings with values to begin with, and the labels of
-    each model. `base` is the model that all cells begin with, empty for the one that is chosen in Generate.
+    """A value: the axes as text (y may be empty), the settings in groups with the page's labels, what they do
+    and values to begin with, and the labels of each model. `base` is the model that all cells begin with,
+    empty for the one that is chosen in Generate.
 
     It is whole at each update, because a component that the page has not drawn yet keeps nothing else.
     """
@@ -52,20 +59,51 @@ def axes_value(x: str, y: str, models: Iterable[ModelCard], base: str = "") -> d
         "model": [[one, one] for one in names],
         "clip": [["true", "true"], ["false", "false"]],
     }
-    usual = [
+    examples = {**_EXAMPLES, "model": ", ".join(names[:2])}
+    offered = [
         {
+            "group": group,
             "name": name,
-            "title": title,
-            "example": ", ".join(names[:2]) if name == "model" else example,
+            "title": LABELS.get(name) or label_of(name),
+            "help": one.help if (one := settings.declaration(name)) else "",
+            "example": examples.get(name, ""),
             **({"choices": named[name]} if name in named else {}),
         }
-        for name, (title, example) in _USUAL.items()
+        for group, inside in _groups().items()
+        for name in inside
     ]
     return {
         "x": x,
         "y": y,
         "base": base,
-        "settings": usual,
-        "others": [one for one in settings.names() if one not in _USUAL],
+        "settings": offered,
         "labels": {card.name: list(card.spec.labels[:MOST_NAMED]) for card in cards if card.spec.labels},
     }
+
+
+def _groups() -> dict[str, list[str]]:
+    """The titles of the menu's groups with the names of their settings; each stands in the first one that has
+    it.
+    """
+
+    def options(registry: Mapping[str, type]) -> list[str]:
+        return [one.name for cls in registry.values() for one in fields_of(cls)]
+
+    every = settings.names()
+    guiding = [one.name for group in GROUPS for one in flags_of(group).values()]
+    found = {
+        RECOMMENDED: list(_FIRST),
+        "Sampler": options(REGISTRIES["sampler"]),
+        "Guidance": [one for one in every if one in guiding or one.startswith(_GUIDING)],
+        "Schedule": options(REGISTRIES["spacing"]),
+        "Edits": options(EDITS),
+        "Others": every,
+    }
+    seen: set[str] = set()
+    for title, names in found.items():
+        found[title] = [one for one in dict.fromkeys(names) if one not in seen]
+        seen.update(names)
+    return found
+
+
+_GUIDING = ("guidance", "negative", "weaker")  # how the recipe's own settings of guidance begin

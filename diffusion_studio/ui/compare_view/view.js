@@ -14,7 +14,7 @@ let kind = 'race', turned = false;                      // whether a race or a g
 const addressed = ['race', 'grid'].some((name) => new URLSearchParams(location.search).has(name));
 let bare = addressed;                                   // whether the recorded example has given way to runs that were sent here
 let opening = 0;                                       // counts what is opened: only the last one is shown
-const kept = {}, stale = {};                           // the last race and the last grid, and what marks them as earlier ones
+const kept = {}, stale = {}, coming = {};              // the last race and the last grid, what marks them as earlier ones, the names of those that are being made
 let line = 50;                                         // where a lane that is laid over lane 1 begins, in per cent
 
 const stop = () => { clearInterval(timer); timer = null; play.textContent = '▶ Play'; };
@@ -79,25 +79,49 @@ const lanes = (v) => {
   });
 };
 
+// The names of runs that are being made, with an empty place for each, where no runs of the visitor are shown.
+const expect = (v) => {
+  const box = $('.coming');
+  box.replaceChildren();
+  box.hidden = false; $('.hint').hidden = true;
+  if (v.titles) {
+    const grid = make('div', '', box);
+    grid.className = 'lanes';
+    v.titles.forEach((title, k) => {
+      const figure = make('figure', '', grid);
+      figure.className = 'lane'; figure.style.setProperty('--lane', COLOURS[k]);
+      const caption = make('figcaption', '', figure);
+      make('i', '', caption); caption.append(title);
+      make('div', 'being made …', figure).className = 'place';
+    });
+  } else {
+    box.style.setProperty('--columns', v.x.values.length); box.style.setProperty('--rows', v.y?.values.length ?? 1);
+    rowsOf(v, box, (line, label) => { Object.assign(make('div', '', make('td', '', line)), { className: 'place', title: `${label}: being made` }); });
+  }
+};
+
 const table = (v) => {
   $('.runs').style.setProperty('--columns', v.x.values.length);
   $('.runs').style.setProperty('--rows', v.y?.values.length ?? 1);
-  const whole = make('table', '', $('.runs')), head = make('tr', '', make('thead', '', whole)), body = make('tbody', '', whole);
+  const found = [];
+  rowsOf(v, $('.runs'), (line, label, k) => { found.push({ canvas: panel(v.runs[k], k, label, make('td', '', line), true) }); });
+  return found;
+};
+
+const rowsOf = (v, within, put) => {                    // the table of a grid; `put` fills a cell
+  const whole = make('table', '', within), head = make('tr', '', make('thead', '', whole)), body = make('tbody', '', whole);
   const corner = make('th', v.y ? `${v.y.name} by ${v.x.name}` : v.x.name, head);
   corner.className = 'axis'; corner.scope = 'col';
   for (const text of v.x.values) make('th', text, head).scope = 'col';
-  const found = [];
   (v.y?.values ?? ['']).forEach((name, row) => {
     const line = make('tr', '', body);
     const first = make(name ? 'th' : 'td', name, line);
     if (name) first.scope = 'row';
     v.x.values.forEach((text, column) => {
       const label = `${v.x.name} ${text}${v.y ? `, ${v.y.name} ${name}` : ''}`;
-      const k = row * v.x.values.length + column;
-      found.push({ canvas: panel(v.runs[k], k, label, make('td', '', line), true) });
+      put(line, label, row * v.x.values.length + column);
     });
   });
-  return found;
 };
 
 // ---- a lane laid over the first one, with a line to draw across
@@ -226,7 +250,7 @@ const open = async (v) => {
   if (v.show) half.value = v.show;
   $('.note').textContent = v.note ?? '';
   $('.recorded').hidden = !v.recorded; $('.recorded').textContent = v.recorded ?? '';
-  $('.hint').hidden = true; $('.whole').hidden = false;
+  $('.hint').hidden = $('.coming').hidden = true; $('.whole').hidden = false;
   root.dataset.kind = kindOf(v);
   root.dataset.runs = v.runs.length;
   root.dataset.recorded = !!v.recorded;
@@ -236,30 +260,49 @@ const open = async (v) => {
 const kindOf = (v) => (v.titles ? 'race' : 'grid');
 
 const mark = () => {                                   // that what is shown is of the runs before
-  const text = stale[kind] ?? '';
-  root.dataset.stale = !!text && !!kept[kind] && !kept[kind].recorded;
-  $('.stale').hidden = root.dataset.stale === 'false'; $('.stale').textContent = text;
+  const text = stale[kind] || (otherForm() ? OTHER_FORM : '');
+  root.dataset.stale = !!text && !!kept[kind] && !(bare && kept[kind].recorded);
+  $('.stale').hidden = root.dataset.stale === 'false'; $('.stale').textContent = kept[kind]?.recorded ? OTHER_EXAMPLE : text;
 };
 
+// ---- the form beside it: whether it says what the shown runs were made of
+const OTHER_EXAMPLE = 'This is the recorded example. Run makes the runs of the form.';
+const OTHER_FORM = 'These are the runs from before. Run makes those of the form.';      // OLD_FORM in compare_tab.py
+const madeOf = {};                                     // the form of the shown race and grid
+const formText = () => {                               // the lanes or the axes as they stand, none where they are not on the page
+  const fields = [...document.querySelectorAll(kind === 'race' ? '#compare-lanes textarea' : '#compare-axes :is(select, input)')];
+  return fields.length ? fields.map((one) => one.value).join('\n') : null;
+};
+const otherForm = () => { const now = formText(); return !!madeOf[kind] && now !== null && now !== madeOf[kind]; };
+const formChanged = () => setTimeout(() => { if (root.isConnected && value) mark(); }, 60);      // once the text of the menus is written
+for (const name of ['input', 'change', 'click']) document.querySelector('#compare-quick')?.addEventListener(name, formChanged);
+document.addEventListener('comparison-form', formChanged);
+
 const HINT = $('.hint').innerHTML;
-if (addressed) $('.hint').textContent = 'The runs of this address are made again …';
-document.addEventListener('no-runs-arrived', () => { $('.hint').innerHTML = HINT; });
+const hintAgain = () => { $('.hint').innerHTML = HINT; offer(); };
+if (addressed) $('.hint').textContent = 'The runs of this address are being made …';
+document.addEventListener('no-runs-arrived', () => { hintAgain(); });
 
 const turn = () => {                                   // to what there is of the kind, or to the hint
   if (kept[kind] && !(bare && kept[kind].recorded)) { open(kept[kind]); return; }
   opening += 1;
   stop(); value = null;
-  $('.hint').hidden = false; $('.whole').hidden = $('.recorded').hidden = true;
+  $('.hint').hidden = false; $('.whole').hidden = $('.recorded').hidden = $('.coming').hidden = true;
   root.dataset.kind = 'none';
   offer();
+  if (coming[kind]) expect(coming[kind]);
 };
 
 const FIRST_TRY = '#compare-tries .chips button';        // the example is the first suggestion of the form
 
 const offer = () => {
   const name = document.querySelector(FIRST_TRY)?.textContent;
-  $('.try').hidden = !name; $('.try').textContent = name ?? '';
+  if (!$('.try')) return;                              // the hint says something else
+  $('.try').hidden = !name;
+  if ($('.try').textContent !== (name ?? '')) $('.try').textContent = name ?? '';
 };
+// the suggestions of the other kind come after the turn
+if (document.querySelector('#compare-quick')) new MutationObserver(offer).observe(document.querySelector('#compare-quick'), { childList: true, subtree: true });
 
 // ---- runs that are being made
 let followed = '';                                     // the key of the run whose progress is shown, or none
@@ -286,24 +329,27 @@ const unfollow = () => { followed = ''; $('.making').hidden = true; };
 const onValue = () => {
   const v = props.value;
   if (!v) return;
-  if (v.follow || (v.stale && !v.turn)) $('.hint').innerHTML = HINT;      // of runs that are made, or failed
-  if (v.follow && v.follow !== followed) follow(v.follow);
+  if (v.stale && !v.turn && !v.follow && !v.begins) hintAgain();      // of runs that failed
+  if (v.follow && v.follow !== followed) { madeOf.next = formText(); follow(v.follow); }
   if (v.turn) { kind = v.turn; turned = true; bare = bare || !!v.bare; }
   if (v.runs) {
     const own = kindOf(v);
     if (!turned) kind = own;
     if (kept[own] === v) return;
-    if (!v.moved) { stale[own] = ''; unfollow(); }
+    if (!v.moved) { stale[own] = ''; coming[own] = null; madeOf[own] = madeOf.next ?? null; unfollow(); }
     kept[own] = v;
     if (own === kind) open(v);
   } else {
     if (v.stale) stale[v.turn ?? v.kind] = v.stale;
-    if (v.turn) turn();
+    const of = v.turn ?? v.kind, failed = v.stale && !v.turn && !v.follow && !v.begins;
+    if (v.coming || failed) coming[of] = v.coming;
+    if (v.coming) bare = true;
+    if (v.turn || ((v.coming || failed) && of === kind && (!kept[kind] || kept[kind].recorded && bare))) turn();
   }
   mark();
 };
 
-$('.try').addEventListener('click', () => document.querySelector(FIRST_TRY)?.click());
+root.addEventListener('click', ({ target }) => { if (target.closest('.try')) document.querySelector(FIRST_TRY)?.click(); });      // the hint is written anew
 play.addEventListener('click', () => (timer ? stop() : start()));
 scrub.addEventListener('input', () => { stop(); show(); });
 half.addEventListener('change', show);
@@ -316,6 +362,6 @@ new IntersectionObserver(async (seen, watcher) => {    // the example, when it i
   if (kept.race) return;
   const example = await server.example({}).catch(() => null);
   if (!example || kept.race || bare) return;
-  kept.race = example;
+  kept.race = example; madeOf.race = kind === 'race' ? formText() : null;
   if (kind === 'race') turn();
 }, { rootMargin: '3000px' }).observe(root);                  // also below the fold of a phone

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from ...compare.recipes import FEWEST_LANES, MOST_LANES
-from ...compare.text import AS_IT_IS, NOT_EDITED, RUN_BEFORE
+from ...compare.text import AS_IT_IS, NOT_EDITED, RUN_BEFORE, WORDS
 from ...diffusion.samplers import sampler_label
 from ...options import fields_of
 from ...runs.guidance_options import SELF_KINDS, flags_of
@@ -18,12 +18,6 @@ from ...runs.recipe import REGISTRIES, Recipe
 from ...runs.setting_labels import LABELS, value_text
 from ..component import own_component
 
-# lanes that are said by words, as the menu has them
-WORDS = {
-    AS_IT_IS: "as it is",
-    RUN_BEFORE: "the run that it branched from",
-    NOT_EDITED: "without the edit, from noise",
-}
 # What a lane is given where its setting is chosen: a value that can be seen to change something.
 _NUMBERS = {"steps": ("Steps", 8), "guidance": ("Guidance", 3)}
 _TEXTS = {"label": "Label", "prompt": "Prompt", "negative": "Negative prompt"}

@@ -304,12 +304,19 @@ export const progressText = (doing, left) => `${doing} …${left !== null && lef
 
 /**
  * The state of a run that has ended: it is finished, or stopped, once all its states are in the page.
- * @param {{loaded: number, all: number, lost: boolean, done: boolean}} run `lost`: the server no longer has the others
+ * @param {{loaded: number, all: number, lost: boolean, done: boolean, took?: {seconds: number, asked: number}}} run `lost`: the server no longer has
+ * the others; `took`: of a run with a time budget
  */
-export const endedText = ({ loaded, all, lost, done }) => {
-  if (loaded >= all) return done ? 'finished' : 'stopped';
+export const endedText = ({ loaded, all, lost, done, took }) => {
+  if (loaded >= all) return done ? `finished${took ? `, ${tookText(took)}` : ''}` : 'stopped';
   return lost ? 'some states are no longer on the server' : `loading states ${loaded} of ${all}`;
 };
+
+/** How long a run with a time budget took. @param {{seconds: number, asked: number}} took */
+export const tookText = ({ seconds, asked }) => `took ${+seconds.toPrecision(2)} s of the ${asked} s asked (without timing and waiting)`;
+
+/** What that leaves out. */
+export const TOOK_TITLE = 'The computing of this run alone: without the timing of this machine before it and without the wait for other runs.';
 
 /** What the stage says until the first state of a run is painted. @param {number} loaded @param {number} all */
 export const arrivingText = (loaded, all) => `Loading the states … ${loaded} of ${all}`;

@@ -402,8 +402,9 @@ const readout = () => {
   scrub.setAttribute('aria-valuetext', noise ? `${step}, ${noise}` : step);
   if (pressed === null) {
     const state = run === OPENING ? '' : !ended ? progressText(tick.doing ?? (tick.pace ? `denoising, ${tick.pace}` : 'denoising'), timeLeft(tick, pace, performance.now()))
-      : endedText({ loaded: frames.filter(Boolean).length, all: tick.kept + 1, lost: lost === run, done: !!tick.done });
+      : endedText({ loaded: frames.filter(Boolean).length, all: tick.kept + 1, lost: lost === run, done: !!tick.done, took: tick.took });
     if ($('.state').textContent !== state) $('.state').textContent = state;
+    $('.state').title = state.includes('took') ? TOOK_TITLE : '';
   }
   if (at && seen) $('.say').textContent = tick.doing ? filled(tick.say ?? '', { noise, index: at.index }) : sentence({ ...at, first: place === 0,
     last: place === tick.kept, finished: ended && !!tick.done, asked: askedFor(tick.about, !!tick.points, tick.unknown), unknown: tick.unknown ?? [], points: !!tick.points, total: tick.total,

@@ -100,6 +100,8 @@ const expect = (v) => {
   }
 };
 
+const expectNothing = () => { $('.coming').hidden = true; $('.coming').replaceChildren(); };
+
 const table = (v) => {
   $('.runs').style.setProperty('--columns', v.x.values.length);
   $('.runs').style.setProperty('--rows', v.y?.values.length ?? 1);
@@ -250,7 +252,7 @@ const open = async (v) => {
   if (v.show) half.value = v.show;
   $('.note').textContent = v.note ?? '';
   $('.recorded').hidden = !v.recorded; $('.recorded').textContent = v.recorded ?? '';
-  $('.hint').hidden = $('.coming').hidden = true; $('.whole').hidden = false;
+  $('.hint').hidden = true; $('.whole').hidden = false; expectNothing();
   root.dataset.kind = kindOf(v);
   root.dataset.runs = v.runs.length;
   root.dataset.recorded = !!v.recorded;
@@ -287,7 +289,7 @@ const turn = () => {                                   // to what there is of th
   if (kept[kind] && !(bare && kept[kind].recorded)) { open(kept[kind]); return; }
   opening += 1;
   stop(); value = null;
-  $('.hint').hidden = false; $('.whole').hidden = $('.recorded').hidden = $('.coming').hidden = true;
+  $('.hint').hidden = false; $('.whole').hidden = $('.recorded').hidden = true; expectNothing();
   root.dataset.kind = 'none';
   offer();
   if (coming[kind]) expect(coming[kind]);

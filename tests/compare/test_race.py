@@ -307,9 +307,9 @@ def test_titles_name_only_what_differs(recipe):
 
 def test_titles_have_the_words_of_the_menu(recipe):
     """They were names of fields: "edit inpaint", "edit none"."""
-    mask = np.zeros((8, 8), bool)
-    mask[2:5, 2:5] = True
-    edited = replace(recipe, edit=ds.Inpaint(np.zeros((8, 8, 3), np.uint8), mask))
+    mask = np.zeros((8, 8, 1), np.uint8)
+    mask[2:5, 2:5] = 255
+    edited = replace(recipe, edit=ds.Inpaint(Picture(np.zeros((8, 8, 3), np.uint8)), Picture(mask)))
     plain = replace(edited, edit=None)
     assert titles([edited, plain]) == (("as it is",), ("without the edit, from noise",))
     shorter = replace(edited, steps=3)

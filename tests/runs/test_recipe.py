@@ -366,7 +366,7 @@ def test_the_command_says_the_whole_recipe(recipe):
             **{
                 name: type(getattr(cls(), name))(said.pop(name))
                 for name in list(said)
-                if name in cls.__dataclass_fields__
+                if name in {one.name for one in fields_of(cls)}
             }
         )
     for group, cls in GROUPS.items():

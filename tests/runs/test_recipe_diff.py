@@ -64,11 +64,11 @@ def test_a_branch_is_known_by_its_step_and_long_texts_are_cut():
     "changes, expected",
     [
         ({}, ((), ())),
-        ({"steps": 25, "label": None}, (("label Bag", "steps 10"), ("label none", "steps 25"))),
-        ({"sampler": ds.DDPM()}, (("sampler ddim",), ("sampler ddpm",))),
+        ({"steps": 25, "label": None}, (("label Bag", "steps 10"), ("label any", "steps 25"))),
+        ({"sampler": ds.DDPM()}, (("sampler DDIM",), ("sampler DDPM",))),
         (
             {"sampler": ds.DDIM(eta=0.5), "prompt": "x"},
-            (("sampler eta 0.0", "prompt none"), ("sampler eta 0.5", "prompt x")),
+            (("sampler eta 0", "prompt any"), ("sampler eta 0.5", "prompt x")),
         ),
     ],
 )

@@ -323,4 +323,5 @@ def test_the_command_line_takes_it_and_a_race_tells_it_apart(studio, tmp_path):
     assert found.cfg_zero.star and "--self-guidance-layers middle.0,middle.2" in found.to_command()
     base = studio.recipe("mnist", steps=2, seeds=(1,))
     race = ds.race([base, *({"self_guidance": kind} for kind in SELF_KINDS)], studio=studio)
-    assert race.titles == (("self_guidance none",), *((f"self_guidance {kind}",) for kind in SELF_KINDS))
+    kinds = (kind.replace("_", " ") for kind in SELF_KINDS)
+    assert race.titles == (("self-guidance none",), *((f"self-guidance {kind}",) for kind in kinds))

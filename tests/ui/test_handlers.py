@@ -28,7 +28,7 @@ from diffusion_studio.ui.handlers import in_words
         (lambda: ExportOptions(fps=0), "export.fps", "Speed must be a finite number"),
         (lambda: ExportOptions(scale=99), "export.scale", "Scale must be a whole number"),
         (lambda: Recipe(clip="x"), "clip", "Clip the predicted x0 must be true or false"),
-        (lambda: Recipe(sampler={"name": "ddim", "eta": 2}), "sampler.eta", "Eta must be a finite number"),
+        (lambda: Recipe(sampler={"name": "ddim", "eta": 2}), "sampler.eta", "Fresh noise (eta) must be a finite number"),
         (lambda: Recipe(sampler={"name": "ddpm", "variance": "x"}), "sampler.variance", "There is no Variance 'x'"),
         (lambda: Change(label="a"), "change.step", "The label changes at a step, and none is given. Say at which with Change at step."),
     ],

@@ -163,7 +163,10 @@ def test_what_the_page_is_made_of_is_in_the_package():
     package = UI.parent
     settings = tomllib.loads((package.parent / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
     listed = {path for glob in settings["package-data"]["diffusion_studio"] for path in package.glob(glob)}
-    folders, ends = (UI, package / "export", package / "compare"), ("html", "css", "js", "mjs", "svg", "json")
+    folders, ends = (
+        (UI, package / "export", package / "compare"),
+        ("html", "css", "js", "mjs", "svg", "png", "json"),
+    )
     made_of = {path for folder in folders for end in ends for path in folder.rglob(f"*.{end}")}
     written = {path for end in ("md", "txt") for path in package.glob(f"lessons/*/*.{end}")}
     read = {*written, *(package / "inside" / "pictures").iterdir()}

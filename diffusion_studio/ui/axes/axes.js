@@ -1,10 +1,11 @@
-// The page half of the axes' menus. value = {x, y, base, settings, labels}, as axes.py makes it. Each change makes the text anew
-// and is heard as 'input'; a text from elsewhere draws the rows anew.
+// The page half of the axes' menus. value = {x, y, base, settings, labels}, as axes.py makes it; the first one has no settings and
+// labels, which the server is asked for. Each change makes the text anew and is heard as 'input'; a text from elsewhere draws the rows anew.
 const root = element.querySelector('.axis-rows');
 const SIDES = { x: ['Along x', 'columns'], y: ['Along y', 'rows'] };
 const NOTHING = 'nothing';
 let drawn = null;                                          // the texts and the model that the rows were drawn of
 let texts = { x: '', y: '' };
+let menus = null;                                          // what the server said that the menus offer
 let drawnFor = null;                                       // the model whose labels they offer
 
 const part = (name, className, into, more = {}) => {
@@ -21,9 +22,10 @@ const told = () => {
 };
 
 const model = () => props.value.base || document.querySelector('#model [aria-pressed=true]')?.dataset.name;
-const labels = () => props.value.labels[model()] ?? [];
+const offered = () => (props.value.settings ? props.value : menus);
+const labels = () => offered().labels[model()] ?? [];
 const settingOf = (name) => {
-  const found = props.value.settings.find((one) => one.name === name) ?? { name, title: name.replaceAll('_', ' '), example: '' };
+  const found = offered().settings.find((one) => one.name === name) ?? { name, title: name.replaceAll('_', ' '), example: '' };
   if (name !== 'label') return found;
   const names = labels();
   return { ...found, example: names.slice(0, 3).map((one) => withValue('', one)).join(', '), choices: names.map((one) => [one, one]) };
@@ -34,7 +36,7 @@ const menu = (side, name, into) => {
   if (side === 'y') one.append(new Option(NOTHING, ''));
   const other = texts[side === 'x' ? 'y' : 'x'], taken = axisOf(other)[0];
   let group = null;
-  for (const setting of props.value.settings) {
+  for (const setting of offered().settings) {
     if (group?.label !== setting.group) group = part('optgroup', '', one, { label: setting.group });
     if (setting.name !== taken) group.append(Object.assign(new Option(setting.title, setting.name), { title: setting.help }));
   }
@@ -101,7 +103,7 @@ const draw = () => {
 };
 
 const paint = () => {
-  if (!props.value || drawn === drawnOf(props.value)) return;
+  if (!props.value || !offered() || drawn === drawnOf(props.value)) return;
   drawn = drawnOf(props.value);
   texts = { x: props.value.x, y: props.value.y };
   draw();
@@ -109,6 +111,7 @@ const paint = () => {
 
 watch('value', paint);
 paint();
+if (!drawn) server.menus({}).then((found) => { menus = found; paint(); });
 new IntersectionObserver((seen) => {                       // the labels are those of the model that is chosen in Generate by now
-  if (props.value && drawnFor !== model() && seen.some((one) => one.isIntersecting)) draw();
+  if (props.value && offered() && drawnFor !== model() && seen.some((one) => one.isIntersecting)) draw();
 }).observe(root);

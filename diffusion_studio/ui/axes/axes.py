@@ -40,8 +40,16 @@ _EXAMPLES = {
 
 
 def axis_rows(x: str, y: str, models: Iterable[ModelCard], **kwargs: Any) -> gr.HTML:
-    """The component. `models` are the cards of those that a cell can have."""
-    return own_component("axes", axes_value(x, y, models), **kwargs)
+    """The component. `models` are the cards of those that a cell can have. Its first value has the axes
+    alone: the page asks for what the menus offer, so that not every visitor loads it with the page.
+    """
+    cards = list(models)
+
+    def menus(args: object = None) -> dict[str, Any]:
+        """What the menus offer at first."""
+        return axes_value(x, y, cards)
+
+    return own_component("axes", {"x": x, "y": y, "base": ""}, server_functions=[menus], **kwargs)
 
 
 def axes_value(x: str, y: str, models: Iterable[ModelCard], base: str = "") -> dict[str, Any]:

@@ -34,9 +34,9 @@ def fitted_cells(studio: Studio, asked: GridRecipe) -> tuple[tuple[Recipe, ...],
     raises its error.
     """
     said: dict[str, None] = {}
-    cells = []
+    cells, varied = [], _varied(asked)
     for cell in asked.cells:
-        cell, why = _fitted(studio, asked.recipe, cell, _varied(asked))
+        cell, why = _fitted(studio, asked.recipe, cell, varied)
         said |= dict.fromkeys(f"Cells of {cell.model}: {one}" for one in why)
         cells.append(cell)
     return tuple(cells), tuple(said)

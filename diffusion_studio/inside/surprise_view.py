@@ -79,7 +79,7 @@ def at_state(result: ViewResult, step: int) -> ViewResult:
     tiles = []
     for tile in result.tiles:
         if isinstance(tile.plays, Film):
-            title = _so_far_title(step, result.arrays["so_far"][step])
+            title = _so_far_title(step, tile.plays.captions[step])
             tile = replace(tile, title=title, pixels=tile.plays.pictures[step])
         elif isinstance(tile.plays, Curves) and len(tile.plays.at):
             tile = chart(tile.plays, float(tile.plays.at[step]))
@@ -104,8 +104,8 @@ def _scaled(bits: np.ndarray) -> str:
     return f"{bits.mean():.3g} bits per pixel{scale}"
 
 
-def _so_far_title(step: int, bits: np.ndarray) -> str:
-    return f"step {step}: {_scaled(bits)}"
+def _so_far_title(step: int, scaled: str) -> str:
+    return f"step {step}: {scaled}"
 
 
 def check_over_run(settings: Settings) -> None:
@@ -270,7 +270,7 @@ def _tiles(arrays: dict[str, np.ndarray], step: int, times: Sequence[float]) -> 
         maps = np.stack([_heat(one) for one in so_far])
         captions = [_scaled(one) for one in so_far]
         film = Film("bits that steps noisier than this one cost", maps, captions)
-        tiles.append(Tile(_so_far_title(step, so_far[step]), maps[step], group=OVER_RUN, plays=film))
+        tiles.append(Tile(_so_far_title(step, captions[step]), maps[step], group=OVER_RUN, plays=film))
     if "terms" in arrays:  # without the prior, which is so small that it would flatten the rest
         t, terms = arrays["t"][:0:-1], arrays["terms"][:0:-1]
         at = np.clip(times, t[0], None) if len(times) else ()

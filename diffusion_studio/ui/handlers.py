@@ -65,6 +65,7 @@ def show_errors(
     fn: Callable[..., Any], words: Callable[[StudioError], str] = as_notice
 ) -> Callable[..., Any]:
     """A handler whose `StudioError`s are shown to the visitor as sentences; `words` makes them of the error.
+    Any other error is a defect: the visitor is told so, and the log has it. Gradio would show nothing.
     A generator stays one.
     """
     if inspect.isgeneratorfunction(fn):
@@ -75,6 +76,10 @@ def show_errors(
                 yield from fn(*args, **kwargs)
             except StudioError as error:
                 raise sentence(error, words) from error
+            except gr.Error:
+                raise
+            except Exception as error:
+                raise _defect(error) from error
 
         return steps
 
@@ -84,8 +89,21 @@ def show_errors(
             return fn(*args, **kwargs)
         except StudioError as error:
             raise sentence(error, words) from error
+        except gr.Error:
+            raise
+        except Exception as error:
+            raise _defect(error) from error
 
     return handler
+
+
+def _defect(error: Exception) -> gr.Error:
+    """An error that nobody expected, as the visitor sees it; Gradio prints it with its traceback. Only a full
+    disk and the like says more than its kind: other words may hold paths of the server.
+    """
+    why = isinstance(error, OSError) and error.strerror or type(error).__name__
+    said = f"A defect of the program or its machine ended this: {why}. What you set is kept."
+    return gr.Error(as_html(f"{said} The program's log has the details."), duration=12)
 
 
 def always_answers(outputs: int) -> Callable[[Callable[..., Iterator[Any]]], Callable[..., Iterator[Any]]]:

@@ -377,7 +377,7 @@ def test_a_link_holds_a_race_and_a_grid(app, visit):
     link = found.input_value("#compare-link :is(textarea, input)")
     assert link == found.url.replace("%27", "'") or "?grid=" in link
     assert ds.GridRecipe.from_json(unquote(link.partition("?grid=")[2])) == grid
-    wrong = visit(f"{app}/?race=nonsense")
+    wrong = visit(f"{app}/?race=nonsense", ready="#compare-run")
     wrong.get_by_text("The race in this link could not be used").first.wait_for(timeout=BOUND)
 
 

@@ -142,9 +142,7 @@ def test_full_screen_by_key_and_by_button(app, visit, theme):
     page = visit(f"{app}/?__theme={theme}")
     page.set_viewport_size({"width": 1920, "height": 1080})
     open_forward(page)
-    entered = (
-        "document.fullscreenElement !== null && document.activeElement.matches('#forward .transport input')"
-    )
+    entered = "document.fullscreenElement !== null && document.activeElement.matches('#forward .view')"
     page.keyboard.press("f")
     page.wait_for_function(entered)
     assert full(page) and page.inner_text("#forward .full-screen") == "Leave full screen"

@@ -210,6 +210,7 @@ def test_markup_in_menus_of_lanes_and_axes_of_a_grid(marked, visit):
     page = visit(address)
     watch(page)
     open_tab(page, "Compare")
+    page.check("#compare-as-text input")
     page.fill("#compare-lanes textarea", f"label={LINK}\n{MARKUP}\nprompt={MARKUP}, model={MARKUP}")
     page.wait_for_function(
         "[...document.querySelectorAll('#compare-rows option')].some((one) => one.textContent.includes('onerror'))"
@@ -219,11 +220,12 @@ def test_markup_in_menus_of_lanes_and_axes_of_a_grid(marked, visit):
     )
     check(page)
     page.click("#compare-kind label:has-text('Grid')")
-    page.locator("#compare-x textarea, #compare-x input").fill(f"label={LINK}, Boot, '{MARKUP}'")
+    page.select_option("#compare-x select", "label")
+    page.fill("#compare-x input", f"{LINK}, Boot, '{MARKUP}'")
     page.click("#compare-run")
     page.locator(".said-wrong, .together[data-kind=grid][data-recorded=false]").first.wait_for()
     check(page)
-    page.locator("#compare-x textarea, #compare-x input").fill(f'label="{MARKUP}", Boot')
+    page.fill("#compare-x input", f'"{MARKUP}", Boot')
     page.click("#compare-run")
     page.wait_for_selector(".together[data-kind=grid][data-recorded=false]")
     assert MARKUP in "".join(page.locator(".together th").all_inner_texts())

@@ -74,6 +74,32 @@ def test_programs_get_the_words_as_they_are():
         assert error.value.message == said
 
 
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (KeyError("/server/path"), "KeyError"),
+        (OSError(28, "No space left on device", "/server/path"), "No space"),
+    ],
+)
+def test_a_defect_is_told_without_the_paths_of_the_server(error, said):
+    """Gradio shows nothing of an error that is not its own: Save did nothing, in silence."""
+
+    @handlers.show_errors
+    def button():
+        raise error
+
+    @handlers.show_errors
+    def stream():
+        yield 1
+        raise error
+
+    for press in (button, lambda: list(stream())):
+        with pytest.raises(handlers.gr.Error) as shown:
+            press()
+        assert said in shown.value.message and "path" not in shown.value.message
+        assert shown.value.print_exception and shown.value.__cause__ is error
+
+
 def test_a_notice_names_the_field_of_an_error_and_nothing_else():
     """The page shows the sentence at that field; a name that could be markup names none."""
     errors = [OptionError("steps", "must be more."), OptionError('x" onload="y', "No."), StudioError("Bad.")]

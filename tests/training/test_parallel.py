@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
@@ -101,9 +100,6 @@ def test_devices_of_processes(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    "DIFFUSION_STUDIO_SLOW" not in os.environ, reason="starts torchrun; set DIFFUSION_STUDIO_SLOW"
-)
 def test_the_command_line_under_torchrun(config, finish, tmp_path):
     given = config(dropout=0.0)
     finish(given, tmp_path / "one")

@@ -6,7 +6,7 @@ import time
 from urllib.parse import quote
 
 import pytest
-from helpers import choose_model, open_tab, player, run, set_number, wait
+from helpers import choose_model, open_settings, open_tab, player, run, set_number, wait
 
 from diffusion_studio.runs.recipe import Recipe
 
@@ -137,6 +137,32 @@ def test_no_training_offers_no_dead_buttons_and_the_drop_stands_above_the_cards(
     desktop.wait_for_selector("#model-file:visible")
     drop, card = (desktop.locator(one).first.bounding_box() for one in ("#model-file", ".model-card"))
     assert drop["y"] + drop["height"] <= card["y"]
+
+
+def test_full_screen_beside_inside_or_the_drawer_is_as_wide_as_the_screen(desktop):
+    """The bar kept the sizes of the narrow player beside the panel."""
+    run(desktop, steps=2, count=1)
+    rows = (
+        "new Set([...document.querySelectorAll('#player .bar button')]"
+        ".filter((one) => one.checkVisibility()).map((one) => one.offsetTop)).size"
+    )
+    size = "parseFloat(getComputedStyle(document.querySelector('#player .play')).width) / innerWidth"
+
+    def in_full_screen() -> tuple[float, int]:
+        desktop.click("#player .full")
+        desktop.wait_for_function("document.fullscreenElement")
+        found = desktop.evaluate(size), desktop.evaluate(rows)
+        desktop.evaluate("document.exitFullscreen()")
+        desktop.wait_for_function("!document.fullscreenElement")
+        return found
+
+    alone = in_full_screen()
+    open_settings(desktop)
+    assert in_full_screen() == alone
+    desktop.click("#all-settings")
+    desktop.click("#player .inside")
+    desktop.wait_for_selector("#inside-seen .tiles")
+    assert in_full_screen() == alone
 
 
 def test_space_plays_where_a_pointer_was_and_presses_what_tab_reached(desktop):

@@ -7,12 +7,13 @@ The network is DDPM's for CIFAR-10 (35.7 M parameters: 128 channels, levels 1, 2
 dropout 0.1) in batches of 16. Each contender lives in a process of its own, as memory is handled differently
 in each; they take turns.
 
-ours        `diffusion_studio.training`: data, noise, network, clipping, fused AdamW, averaging, everything of
-a step plain       the same U-Net in an ordinary fp32 loop: contiguous tensors, Adam parameter by parameter,
-averaging likewise diffusers   UNet2DModel with the same widths in that plain loop; left out where diffusers
-cannot be imported. The named Python is asked for it lucidrains  the U-Net of denoising_diffusion_pytorch of
-that width, in the plain loop, likewise. It has other blocks: one norm less in each, linear attention on every
-level
+ours        `diffusion_studio.training`: data, noise, network, clipping, fused AdamW, averaging, everything
+plain       the same U-Net in an ordinary fp32 loop: contiguous tensors, Adam parameter by parameter, averaging
+diffusers   UNet2DModel with the same widths in that plain loop; left out where diffusers cannot be imported
+lucidrains  the U-Net of denoising_diffusion_pytorch of that width in the plain loop, likewise. It has other
+            blocks: one norm less in each, linear attention on every level
+
+--other-python names the Python that has the public ones.
 
 Also measured: which share of our step goes into reading data and drawing noise, and how near the step comes
 to the rate of the machine's own convolution (3x3, 256 to 256 channels, forward and backward, in the step's

@@ -26,7 +26,7 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "quick": Preset(
         "Quick look",
-        "About 2 minutes: shapes appear. To check that the data is right.",
+        "About 2 minutes on two idle cores: shapes appear. To check that the data is right.",
         12_000,
         {"channels": 32, "lr": 2e-3, "warmup": 30, "ema": 0.99},
     ),

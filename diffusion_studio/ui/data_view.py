@@ -16,6 +16,7 @@ NOTHING = (
     '<p class="hint">Choose pictures or drop a .zip: what was read is shown here. Sub-folders become labels; '
     "a .txt file beside a picture is its caption.</p>"
 )
+FEW = 500  # below so many pictures a network learns them by heart
 _CAPTION = 200  # letters of a caption that are sent to the page
 
 
@@ -23,8 +24,14 @@ def view(read: DataSummary, data: ImageData, archive: str = "") -> str:
     """The line and the thumbnails; `archive` says what was left out of a dropped zip."""
     figures = "".join(_figure(data, int(k)) for k in chosen(data))
     line = escape(read.line("Colours set to grey"))
+    few = (
+        f"<p>{read.pictures:,} pictures are few: the network will learn them by heart. A thousand and more, "
+        "of one kind, make one that invents.</p>"
+        if read.pictures < FEW
+        else ""
+    )
     return (
-        f'<div class="data-view"><p>{line}</p>{f"<p>{escape(archive)}</p>" if archive else ""}'
+        f'<div class="data-view"><p>{line}</p>{f"<p>{escape(archive)}</p>" if archive else ""}{few}'
         f'<div class="thumbnails">{figures}</div></div>'
     )
 

@@ -10,9 +10,16 @@ const open = (on) => {
   find('#player .inside')?.setAttribute('aria-expanded', on);
   if (!on) return;
   asked = null; chosen = true;
+  if (!find('#inside-generate')) offerGenerate();
   fetchAwaited();
   awaitView();
   setTimeout(reveal, 60);
+};
+const offerGenerate = () => {
+  const button = document.createElement('button');
+  button.id = 'inside-generate'; button.textContent = 'Generate';
+  button.addEventListener('click', () => find('#generate')?.click());
+  find('#inside-seen').after(button);
 };
 const reveal = () => {                                 // brings the view and the timeline into sight together
   const box = (what) => find(what).getBoundingClientRect();
@@ -97,8 +104,13 @@ document.addEventListener('change', (event) => {
 document.addEventListener('click', (event) => {
   if (event.target.closest?.('#inside-compute')) ask(seen = shownKey());   // no later look ends what is computed
   if (event.target.closest?.('#inside-whole')) whole = around();
-  if (event.target.closest?.('#player .inside')) open(!isOpen());
-  if (event.target.closest?.('#inside-close')) open(false);
+  if (event.target.closest?.('#player .inside')) {
+    const full = document.fullscreenElement;            // which shows the player alone
+    if (full) document.exitFullscreen();
+    open(Boolean(full) || !isOpen());
+    if (isOpen() && event.detail === 0) find('#inside-view input:checked')?.focus({ preventScroll: true });   // 0: by a key
+  }
+  if (event.target.closest?.('#inside-close')) { open(false); find('#player .inside')?.focus({ preventScroll: true }); }
   const block = event.target.closest?.('#inside-seen [data-block], #inside-seen [data-skip]')?.dataset;
   if (block) {                                         // a box of the drawn network, or a skip into one
     set(find('#inside-block input'), block.block ?? block.skip);
@@ -138,6 +150,7 @@ setInterval(() => {
   follow(d.index ?? '');
   const key = shownKey(), drawn = drawnView() ?? view(), panel = find('#inside').dataset;
   panel.view = view();
+  panel.run = Boolean(d.run);                          // a recording has none: Generate is offered
   awaitView();
   const stale = key !== asked || drawn !== view(), other = askedAround !== around() || drawn !== view();
   panel.stale = stale;                                 // what is drawn is of another look

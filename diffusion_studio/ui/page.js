@@ -61,8 +61,22 @@
     setTimeout(oneStop, 60);
   }, true);
 
-  // ---- Escape closes what lies over the page, or is offered; else it stops the run that goes on
-  const OWN_ESCAPE = 'textarea, select, dialog, [role=listbox], input:not([type=range])';
+  // ---- the first Tab reaches a link to the player. What the page replaces while it loads leaves the browser's place far below
+  const skip = document.createElement('a');
+  skip.className = 'skip'; skip.href = '#player'; skip.textContent = 'Skip to the player';
+  skip.addEventListener('click', (event) => { event.preventDefault(); event.stopPropagation(); [...document.querySelectorAll(PLAYS)].find((one) => one.checkVisibility())?.focus(); });
+  document.body.prepend(skip);
+  let used = false;
+  document.addEventListener('pointerdown', () => { used = true; }, true);
+  document.addEventListener('keydown', (event) => {
+    if (event.key !== 'Tab' || used) return;
+    used = true;
+    if (event.shiftKey || document.activeElement !== document.body) return;
+    event.preventDefault(); skip.focus();
+  }, true);
+
+  // ---- Escape closes what lies over the page, or is offered; else it stops the run that goes on, or closes what stands beside the player
+  const OWN_ESCAPE = 'textarea, select, dialog, [role=listbox], input:not([type=range], [type=radio], [type=checkbox])';
   const OFFERED = { '.saved:not([hidden], .inline)': '.close', '.classroom:not([hidden]) .offer:not([hidden])': '.never' };
   const ownEscape = ({ target }) => target.closest?.(OWN_ESCAPE) ?? find('dialog[open], :popover-open') ?? document.fullscreenElement;
   document.addEventListener('keydown', (event) => {
@@ -76,9 +90,12 @@
   document.addEventListener('keydown', (event) => {
     if (event.key !== 'Escape' || event.defaultPrevented || ownEscape(event)) return;
     const stage = find('#stage');
-    if (stage?.dataset.busy !== 'true' || !stage.checkVisibility()) return;
+    if (!stage?.checkVisibility()) return;
+    const opener = find('#stage [data-mode=paint]') ? null : stage.dataset.inside === 'true' ? '#player .inside' : stage.classList.contains('with-settings') ? '#all-settings' : null;
+    if (stage.dataset.busy === 'true') find('#stop').click();
+    else if (opener) { find(opener).click(); find(opener).focus({ preventScroll: true }); }
+    else return;
     event.preventDefault();
-    find('#stop').click();
   });
 
   // Stop takes the place of Generate: the second half of a double click is not meant for it
@@ -111,7 +128,10 @@
     if (on && innerWidth <= 860) find('#settings').scrollIntoView({ behavior: 'smooth' });
   };
   document.addEventListener('click', (event) => {
-    if (event.target.closest?.('#all-settings')) drawer(!find('#stage').classList.contains('with-settings'));
+    if (!event.target.closest?.('#all-settings')) return;
+    const on = !find('#stage').classList.contains('with-settings');
+    drawer(on);
+    if (on && event.detail === 0 && event.isTrusted) find('#settings button')?.focus({ preventScroll: true });   // 0: by a key
   });
   document.addEventListener('click', (event) => {      // a section that is opened is brought into sight
     const section = event.target.closest?.('#settings button.label-wrap')?.parentElement;

@@ -29,6 +29,7 @@ class RunState:
     error: str
     status: Status | None = None
     has_config: bool = True  # whether `config` is the run's own, and not the default
+    stopping: bool = False  # whether it was asked to stop and still runs
 
     @property
     def seen(self) -> int:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from .. import files
@@ -36,6 +37,7 @@ class Runs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._own: dict[str, subprocess.Popen[bytes]] = {}
+        self._asked_to_stop: set[str] = set()
         self._lock = threading.Lock()
         at_end(self.close)
 
@@ -77,6 +79,7 @@ class Runs:
         """Ask a run to finish its step, save and end."""
         number = self._process(name)
         if number is not None:
+            self._asked_to_stop.add(name)
             os.kill(number, signal.SIGTERM)
 
     def alive(self, name: str) -> bool:
@@ -85,7 +88,10 @@ class Runs:
 
     def state(self, name: str) -> RunState:
         """How a run stands, from its folder."""
-        return read_state(self._folder(name), self.alive(name))
+        alive = self.alive(name)
+        if not alive:
+            self._asked_to_stop.discard(name)
+        return replace(read_state(self._folder(name), alive), stopping=name in self._asked_to_stop)
 
     def close(self) -> None:
         """Stop the runs that this program started, and wait until they are saved."""
@@ -131,6 +137,7 @@ class Runs:
                 except OSError:  # it has ended already, or may not be slowed: its console says the rest
                     pass
             self._own[folder.name] = child
+            self._asked_to_stop.discard(folder.name)
 
     def _process(self, name: str) -> int | None:
         """The number of the process that trains a run; None where there is none, or another has its number

@@ -19,7 +19,7 @@ from ..training.config import TrainConfig
 from ..training.presets import PRESETS, SIZES, configured
 from . import data_view, training_view
 from .controls import OptionControls
-from .handlers import NOTHING_TYPED, label_of, show_errors
+from .handlers import NOTHING_TYPED, label_of, show_errors, warn
 from .hosting import Hosting
 from .run_state import RunState
 from .runs import Runs, free_name, save_intervals
@@ -173,7 +173,7 @@ class TrainTab:
             **private,
         )
         self.go.click(self._train, chosen, [self.run, *shown], **private)
-        self.stop.click(self._stop, looked, shown, **private)
+        self.stop.click(self._stop, looked, shown, queue=False, show_progress="hidden", **private)
         self.resume.click(self._resume, looked, shown, **private)
         self.use_it.click(self._use, self.run, outputs, **private)
         self.run.input(self._look, looked, shown, show_progress="hidden", **private)
@@ -264,6 +264,9 @@ class TrainTab:
         most = MAX_UNPACKED_HOSTED if self.hosting.hosted else MAX_UNPACKED
         try:
             found = unpack(path, self.pictures / name, most * 10**6)
+        except StudioError as error:  # raised, it would take the place of both fields
+            warn(str(error))
+            return [gr.skip(), None, gr.skip()]
         finally:
             Path(path).unlink(missing_ok=True)
         left = f"Left out of the archive: {found.left_out}." if found.left_out.total else ""
@@ -348,7 +351,7 @@ class TrainTab:
         state = self.runs.state(name)
         return [
             training_view.view(state),
-            gr.Button(visible=True, interactive=state.running),
+            gr.Button(visible=True, interactive=state.running and not state.stopping),
             gr.Button(visible=True, interactive=state.paused),  # where another trains, pressing it says which
             gr.Button(visible=True, interactive=state.model is not None),
             *self._samples(state, sent),

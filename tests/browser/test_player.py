@@ -165,6 +165,46 @@ def test_full_screen_beside_inside_or_the_drawer_is_as_wide_as_the_screen(deskto
     assert in_full_screen() == alone
 
 
+def test_the_page_by_keys_from_its_top(desktop):
+    """The first Tab landed in the footer, Escape closed nothing, and what opened did not take the focus."""
+    focused = "document.activeElement"
+    desktop.keyboard.press("Tab")
+    assert desktop.evaluate(f"{focused}.textContent") == "Skip to the player"
+    desktop.keyboard.press("Enter")
+    assert desktop.evaluate(f"{focused}.closest('#player') !== null")
+    for opener, within, is_open in (
+        (
+            "#all-settings",
+            "#settings",
+            "document.querySelector('#stage').classList.contains('with-settings')",
+        ),
+        ("#player .inside", "#inside", "document.querySelector('#stage').dataset.inside === 'true'"),
+    ):
+        desktop.focus(opener)
+        desktop.keyboard.press("Enter")
+        desktop.wait_for_function(f"{is_open} && {focused}.closest('{within}') !== null")
+        desktop.keyboard.press("Escape")
+        desktop.wait_for_function(f"!({is_open}) && {focused}.matches('{opener}')")
+
+
+def test_a_recording_is_no_run_to_look_into_and_none_of_another_model(desktop):
+    """Inside said so and offered nothing; the wizards stood there as if they were letters."""
+    choose_model(desktop, "letters")
+    desktop.wait_for_function(
+        "getComputedStyle(document.querySelector('#player .screen > canvas')).opacity < 0.5"
+    )
+    choose_model(desktop, "heroes")
+    desktop.wait_for_function(
+        "getComputedStyle(document.querySelector('#player .screen > canvas')).opacity === '1'"
+    )
+    set_number(desktop, "#steps", 2)
+    desktop.click("#player .inside")
+    desktop.click("#inside-generate")
+    wait(desktop, "d.ended === 'true' && d.run")
+    desktop.wait_for_selector("#inside-seen [data-view=sum] .tiles")
+    assert not desktop.is_visible("#inside-generate")
+
+
 def test_space_plays_where_a_pointer_was_and_presses_what_tab_reached(desktop):
     """It left full screen, stepped on, or did nothing on the timeline."""
     choose_model(desktop, "fashion-mnist")

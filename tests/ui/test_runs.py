@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -101,9 +102,17 @@ def test_a_run_is_stopped_and_resumed_by_another_app(runs, pictures, tmp_path):
     other = Runs(tmp_path / "runs")  # as after a restart: it started nothing
     assert other.training() == "long"
     other.stop("long")
+    asked = other.state("long")
+    assert asked.stopping == asked.running  # it may have ended by now
+    assert "Stopping: " in training_view.view(replace(asked, stopping=True))
     until(lambda: not runs.alive("long"))
     stopped = other.state("long")
-    assert stopped.paused and stopped.error == "" and "Resume" in training_view.view(stopped)
+    assert (
+        not stopped.stopping
+        and stopped.paused
+        and stopped.error == ""
+        and "Resume" in training_view.view(stopped)
+    )
     assert stopped.model.name == "model.safetensors"
     seen = stopped.seen
     other.resume("long", 10**6, 10**6)

@@ -19,7 +19,7 @@ from diffusion_studio.errors import DataError
 from diffusion_studio.training.config import TrainConfig
 from diffusion_studio.training.presets import configured
 from diffusion_studio.training.status import Status
-from diffusion_studio.ui import data_view, training_view
+from diffusion_studio.ui import data_view, train_tab, training_view
 from diffusion_studio.ui.hosting import Hosting
 from diffusion_studio.ui.run_state import read_state
 from diffusion_studio.ui.sheets.sheets import places
@@ -142,6 +142,24 @@ def test_what_an_archive_has_besides_pictures_is_told(tab, tmp_path):
         out.writestr("phone.heic", b"x")
     _, _, left = made._unpack(str(tmp_path / "set.zip"))
     assert left == {"set": "Left out of the archive: 1 .heic file (phone.heic)."}
+
+
+def test_a_zip_that_cannot_be_used_keeps_the_fields(tab, tmp_path, monkeypatch):
+    """An error would stand in the place of the field that it is about, and of the drop zone."""
+    told = []
+    monkeypatch.setattr(train_tab, "warn", told.append)
+    (tmp_path / "bad.zip").write_bytes(b"no zip")
+    kept, dropped, archive = tab()._unpack(str(tmp_path / "bad.zip"))
+    assert dropped is None and kept == archive == gr.skip()
+    assert len(told) == 1 and "bad.zip" in told[0]
+    assert not (tmp_path / "bad.zip").exists()
+
+
+def test_few_pictures_are_said_to_be_few(tab, pictures):
+    made = tab()
+    pictures(made)
+    assert "2 pictures are few" in looked(made, data="my-zip")
+    assert "are few" not in looked(made, data="fashion-mnist")
 
 
 def test_strangers_look_into_what_is_offered_alone(tab, pictures, tmp_path):

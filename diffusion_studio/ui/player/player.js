@@ -228,7 +228,7 @@ element.addEventListener('unpressed', () => {
 const otherSettings = () => madeOf !== null && differs(madeOf, settings);
 const stale = (on) => {
   const going = on && !ended;                          // a run that still goes on is not dimmed
-  root.dataset.stale = on; root.classList.toggle('stale', on && !going);
+  root.dataset.stale = on; root.classList.toggle('stale', on && !going); root.classList.toggle('others', on && run === OPENING);
   if (whole) document.querySelector('#stage').dataset.changed = on;
   if (tick) undone();
   const watches = new URLSearchParams(location.search).has('room');      // a page in a classroom has no Generate

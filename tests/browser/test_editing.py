@@ -102,6 +102,14 @@ def test_the_tools_on_the_stage_and_the_way_back_to_noise(desktop):
     assert 0 < desktop.evaluate(painted) < before
     painter.locator(".clear").click()
     assert desktop.evaluate(painted) == 0
+    paper.press("Control+z")  # what was cleared
+    erased = desktop.evaluate(painted)
+    assert 0 < erased < before
+    painter.locator(".undo").click()  # the dab by keys
+    assert desktop.evaluate(painted) == before
+    while painter.locator(".undo").is_enabled():
+        painter.locator(".undo").click()
+    assert desktop.evaluate(painted) == 0 and painter.locator(".go").is_disabled()
     with answered(desktop):
         painter.locator("[data-what=picture]").click()
     desktop.wait_for_function("document.querySelector('#edit-canvas .strength').value === '0.6'")

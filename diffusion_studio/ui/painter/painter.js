@@ -8,6 +8,7 @@
 const $ = (name) => element.querySelector(name);
 const root = $('.painter'), paper = $('.paper'), brush = $('.brush'), strength = $('.strength'), context = paper.getContext('2d');
 const ring = $('.ring'), number = $('.number'), player = () => document.querySelector('#player .player');
+let past = [];                                         // masks before the last strokes, for Undo
 let sheet = null, mask = null, image = null, last = null, sent = '', cursor = null;
 
 const TEXTS = {
@@ -83,7 +84,7 @@ const show = () => {
     if (cursor) { context.fillStyle = 'rgba(0, 120, 255, 0.8)'; context.fillRect(Math.floor(cursor[0]), Math.floor(cursor[1]), 1, 1); }
   }
   const painted = mask.reduce((sum, on) => sum + on, 0), empty = root.dataset.what === 'inpaint' && !painted && !sheet.filed;
-  paper.dataset.painted = painted;
+  paper.dataset.painted = painted; $('.undo').disabled = !past.length;
   $('.go').disabled = empty; $('.go').title = empty ? 'First paint over what is to be drawn anew' : '';
   $('.why').textContent = empty ? 'Paint first: drag over the part that is to be drawn anew.' : '';
 };
@@ -114,7 +115,7 @@ const onValue = async () => {
     const bytes = Uint8Array.from(atob(v.picture), (c) => c.charCodeAt(0));
     const made = await createImageBitmap(new Blob([bytes], { type: 'image/png' }));
     if (mine.picture !== sheet?.picture) return;
-    image = made; paper.dataset.picture = v.name;
+    image = made; past = []; paper.dataset.picture = v.name;
   }
   if (asked() || v.open) setMode('paint');
   else if (root.dataset.mode === 'off') setMode('run');
@@ -130,6 +131,9 @@ const send = () => {
   put({ mask: sent, filed: false });                   // what is painted replaces a mask from a file
   trigger('input');
 };
+
+const keep = () => { past = [...past.slice(-49), mask.slice()]; };
+const undo = () => { if (past.length) { mask = past.pop(); show(); send(); } };
 
 const at = (event) => {
   const box = paper.getBoundingClientRect();
@@ -149,7 +153,7 @@ const stroke = (event) => {
 
 paper.addEventListener('pointerdown', (event) => {
   if (!sheet || root.dataset.what !== 'inpaint') return;
-  sheet.filed = false;
+  sheet.filed = false; keep();
   paper.setPointerCapture(event.pointerId); cursor = null; last = at(event); stroke(event);
 });
 paper.addEventListener('pointermove', (event) => { if (sheet) ringAt(at(event)); if (last) stroke(event); });
@@ -161,7 +165,7 @@ paper.addEventListener('keydown', (event) => {
   event.preventDefault(); event.stopPropagation();
   cursor ??= [sheet.width / 2, sheet.height / 2];
   ringAt(cursor);
-  if (event.key === ' ') { dab(cursor, erases() ? 0 : 1); show(); send(); return; }
+  if (event.key === ' ') { keep(); dab(cursor, erases() ? 0 : 1); show(); send(); return; }
   const most = [sheet.width, sheet.height];
   cursor = cursor.map((one, axis) => Math.max(0.5, Math.min(most[axis] - 0.5, Math.floor(one) + 0.5 + moves[event.key][axis])));
   ringAt(cursor); show();
@@ -183,8 +187,13 @@ number.addEventListener('change', () => {
 for (const name of ['.draw', '.erase']) {
   $(name).addEventListener('click', () => { for (const other of ['.draw', '.erase']) $(other).ariaPressed = other === name; });
 }
-$('.all').addEventListener('click', () => { if (sheet) { mask = mask.map((on) => 1 - on); show(); send(); } });
-$('.clear').addEventListener('click', () => { if (sheet) { mask.fill(0); show(); send(); } });
+$('.all').addEventListener('click', () => { if (sheet) { keep(); mask = mask.map((on) => 1 - on); show(); send(); } });
+$('.clear').addEventListener('click', () => { if (sheet) { keep(); mask.fill(0); show(); send(); } });
+$('.undo').addEventListener('click', undo);
+root.addEventListener('keydown', (event) => {
+  if (event.key !== 'z' || !(event.ctrlKey || event.metaKey) || event.shiftKey || root.dataset.what !== 'inpaint') return;
+  event.preventDefault(); undo();
+});
 for (const one of element.querySelectorAll('button[data-what]')) {
   one.addEventListener('click', () => { setKind(one.dataset.what); put({ what: one.dataset.what }); trigger('select'); });
 }

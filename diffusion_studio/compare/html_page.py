@@ -29,7 +29,8 @@ def html_page(shown: RaceRuns | GridRuns, options: ExportOptions) -> str:
     """
     data = shown_value(shown, options, IN_FILE) | {"show": options.view, "fps": options.fps}
     style = colours() + (_VIEW / "view.css").read_text("utf-8") + (_PAGE / "page.css").read_text("utf-8")
-    script = (_PAGE / "before.js").read_text("utf-8") + (_VIEW / "view.js").read_text("utf-8")
+    scripts = (_UI / "player" / "keys.mjs", _PAGE / "before.js", _VIEW / "view.js")
+    script = "".join(one.read_text("utf-8") for one in scripts)
     name = page_title(shown)
     body = {
         "TITLE": escape(name),

@@ -48,6 +48,7 @@ class Edit:
     """
 
     title: ClassVar[str]
+    short: ClassVar[str]  # the title within a line: edit SHORT
 
     def __post_init__(self) -> None:
         options.check(self, "edit", unicode=True)
@@ -86,6 +87,7 @@ class FromPicture(Edit):
     """Start from a picture with noise added (SDEdit; Meng et al. 2021)."""
 
     title: ClassVar[str] = "Start from a picture"
+    short: ClassVar[str] = "from a picture"
     picture: Picture = picture_option("The picture to edit.")
     strength: float = option(0.6, _STRENGTH, low=0.01, high=1)
 
@@ -99,6 +101,7 @@ class Inpaint(Edit):
     """
 
     title: ClassVar[str] = "Draw a part anew (in-painting)"
+    short: ClassVar[str] = "in-painting"
     picture: Picture = picture_option("The picture to edit.")
     mask: Picture = picture_option("White is drawn anew, black is kept, grey mixes.")
     strength: float = option(1.0, _STRENGTH, low=0.01, high=1)
@@ -142,6 +145,7 @@ class Invert(Edit):
     """
 
     title: ClassVar[str] = "Into noise and back (inversion)"
+    short: ClassVar[str] = "inversion"
     picture: Picture = picture_option("The picture to edit.")
     strength: float = option(1.0, _STRENGTH, low=0.01, high=1)
     source_label: str | None = option(None, _SOURCE)
@@ -155,6 +159,7 @@ class Interpolate(Edit):
     """
 
     title: ClassVar[str] = "A film from seed to seed"
+    short: ClassVar[str] = "film from seed to seed"
     film: int = option(16, _FILM, low=2, high=MAX_FILM)
     loop: bool = option(False, _LOOP)
 
@@ -166,6 +171,7 @@ class Morph(Edit):
     """
 
     title: ClassVar[str] = "A film from picture to picture"
+    short: ClassVar[str] = "film from picture to picture"
     picture: Picture = picture_option("The picture that a film begins with.")
     other: Picture = picture_option("The picture that a film ends with.")
     film: int = option(16, _FILM, low=2, high=MAX_FILM)
@@ -193,6 +199,7 @@ class Travel(Edit):
     """
 
     title: ClassVar[str] = "A film from prompt to prompt"
+    short: ClassVar[str] = "film from prompt to prompt"
     stops: str = option(
         "", "Two or more prompts with | between them; or labels, for a model that reads no text."
     )

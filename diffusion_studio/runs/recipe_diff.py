@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..imaging.picture import Picture
+from .edits import pictures_of
 from .recipe import ANY, Recipe
 from .setting_labels import setting_label, value_text
 
@@ -13,10 +15,18 @@ LONGEST = 60  # letters of one setting
 
 
 def flat_settings(recipe: Recipe) -> dict[str, str | int | float]:
-    """A recipe's settings as one flat mapping of names to values, texts cut to `LONGEST` letters. Pictures
-    are left out.
+    """A recipe's settings as one flat mapping of names to values, texts cut to `LONGEST` letters. A picture
+    of an edit is its size and a hash, a mask is the share that is drawn anew and a hash.
     """
-    return dict(_flat(json.loads(recipe.to_json())))
+    return dict(_flat(json.loads(recipe.to_json()))) | {
+        f"edit {name}": _picture_text(name, getattr(recipe.edit, name))
+        for name in (() if recipe.edit is None else pictures_of(type(recipe.edit)))
+    }
+
+
+def _picture_text(name: str, picture: Picture) -> str:
+    what = f"{picture.pixels.mean() / 255:.0%}" if name == "mask" else str(picture)
+    return f"{what} ({picture.name})"
 
 
 def differences(one: Recipe, other: Recipe) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -11,14 +11,17 @@ from ..compare.files import formats
 from ..compare.grid import Grid
 from ..compare.race import Race
 from ..compare.recipes import Axis, GridRecipe, RaceRecipe, read
+from ..compare.settings import setting_name
 from ..compare.text import AS_IT_IS, NOT_EDITED, RUN_BEFORE, axis_text, line_of
 from ..diffusion.samplers import sampler_label
 from ..errors import OptionError
 from ..export import FORMATS
 from ..options import name_of
+from ..runs.applicability import idle_settings
 from ..runs.edits import FromPicture, Inpaint
 from ..runs.recipe import ANY, REGISTRIES, Recipe
 from .generate_tab import MAX_LINK, NO_LINK
+from .handlers import in_words
 from .picker.picker import Item
 
 RACE, GRID = "race", "grid"
@@ -104,9 +107,25 @@ def shared_settings(made: Race | Grid) -> str:
 
 
 def summary(made: Race | Grid) -> str:
-    """What was made, or how much of it, and why guidance changed nothing."""
+    """What was made, or how much of it, and what changed nothing."""
     said = made.ended_text or f"{len(made.lanes)} runs of {shared_settings(made)}."
-    return " ".join([said, *guidance_remarks(made.recipe)])
+    return " ".join([said, *remarks(made.recipe)])
+
+
+def remarks(asked: Asked) -> list[str]:
+    """Sentences, as HTML, on differences between the runs that change nothing."""
+    return [*guidance_remarks(asked), *idle_axis_remarks(asked)]
+
+
+def idle_axis_remarks(asked: Asked) -> list[str]:
+    """A sentence for each axis whose setting is switched off by another one in all cells, which are equal
+    along it.
+    """
+    if isinstance(asked, RaceRecipe):
+        return []
+    idle = {setting_name(field): error for field, error in idle_settings(*asked.cells).items()}
+    axes = [one for one in (asked.x, asked.y) if one is not None]
+    return [escape(in_words(idle[one.setting])) for one in axes if one.setting in idle]
 
 
 def guidance_remarks(asked: Asked) -> list[str]:

@@ -44,10 +44,10 @@ from .compare_choices import (
     clock_help,
     form_texts,
     format_choices,
-    guidance_remarks,
     linkable,
     of_its_own,
     read_compared,
+    remarks,
     second_lane,
     sent_sentence,
     suggestions,
@@ -489,7 +489,8 @@ class CompareTab:
             return RaceRecipe(
                 tuple(lanes_of(base, values[self.lanes])), values[self.clock], reference_steps(_to_int(steps))
             )
-        if not values[self.base] and base.edit is None and base.branch is None:
+        own = not values[self.base] and base.edit is None and base.branch is None
+        if own and not values[self.axes].get("every"):
             base = base.first_pictures(1)
         x, y = [_axis(side, values[self.axes][side]) for side in ("x", "y")]
         if x is None:
@@ -674,7 +675,8 @@ class CompareTab:
                 now = time.monotonic()
                 if (told := progress(found, asked, now - began if began else 0.0, most)) is not None:
                     text = self._status(kind, visitor, told.text)
-                    self._followed.tell(key, told._replace(text=text))
+                    newest = found.of_each if isinstance(found, NewestState) else None
+                    self._followed.tell(key, told._replace(text=text), newest)
                 if now - beat > HEARTBEAT:
                     beat = now
                     yield _updates()
@@ -704,7 +706,7 @@ class CompareTab:
         if isinstance(asked, RaceRecipe) and asked.reference_to_run:
             exact = reference_recipe(self.studio, asked.lanes[0], asked.reference_to_run)
             parts.append(f"Then the reference: {self._cost([exact])}")
-        return " ".join([". ".join(parts) + ".", *guidance_remarks(asked)])
+        return " ".join([". ".join(parts) + ".", *remarks(asked)])
 
     def _cost(self, recipes: Sequence[Recipe]) -> str:
         """The network calls of runs, and the seconds that they take where that is known."""

@@ -18,6 +18,7 @@ from ..options import Option, fields_of, name_of
 from ..runs import each_picture
 from ..runs.applicability import idle_options
 from ..runs.recipe import ANY, MAX_PICTURES, NO_EDIT, REGISTRIES, Recipe
+from ..runs.setting_labels import LABELS
 from ..runs.unknown_words import unknown_letters
 from ..runs.unknown_words import unknown_words as unknown_to
 from ..studio import ModelCard, Studio
@@ -40,13 +41,6 @@ LABELLED.update(
         "clip": "Clip the predicted x0",
         "stretch": "Stretch the shades",
         "points": "Points of each cloud",
-        "reuse": "Reuse deep features",
-        "eta": "Fresh noise (eta)",
-        "churn": "Fresh noise (churn)",
-        "s_tmin": "Churn from noise (S_tmin)",
-        "s_tmax": "Churn up to noise (S_tmax)",
-        "s_noise": "Scale of fresh noise (S_noise)",
-        "lower_order_final": "Lower order at the end",
     }
 )
 DICE_SIDES = 1_000_000
@@ -357,7 +351,7 @@ class RecipeControls:
                 clip={"label": LABELLED["clip"], "value": start.clip},
                 stretch={"label": LABELLED["stretch"], "value": start.stretch},
                 points={"label": LABELLED["points"], "value": start.points, "elem_id": "points"},
-                reuse={"label": LABELLED["reuse"], "value": start.reuse, "elem_id": "reuse"},
+                reuse={"label": LABELS["reuse"], "value": start.reuse, "elem_id": "reuse"},
             )
             hidden = {*reasons, *idle_options(start)}
             for name, control in self.advanced.controls.items():

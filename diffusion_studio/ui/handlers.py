@@ -16,9 +16,10 @@ from typing import Any
 import gradio as gr
 
 from ..errors import OptionError, StudioError
+from ..runs.setting_labels import LABELS
 
-# The labels of settings on the page, by their names in an `OptionError`, where they are not the name itself.
-# Filled by the files that show them.
+# The labels of settings on the page, by their names in an `OptionError`, where they are not those of `LABELS`
+# or the name itself. Filled by the files that show them.
 LABELLED: dict[str, str] = {}
 _FIELD = re.compile(r"[\w.-]+")
 NOTHING_TYPED = "; nothing was typed."  # ends the error of an empty field
@@ -28,7 +29,8 @@ def label_of(field: str) -> str:
     """The label of a setting on the page."""
     group, _, name = field.rpartition(".")
     own = group if name == "name" else name
-    return LABELLED.get(field) or LABELLED.get(own) or own.replace("_", " ").capitalize()
+    of_run = LABELS.get(own) if group in ("", "sampler", "spacing", "edit") else None
+    return LABELLED.get(field) or LABELLED.get(own) or of_run or own.replace("_", " ").capitalize()
 
 
 def in_words(error: StudioError) -> str:

@@ -31,10 +31,10 @@
 
   // ---- the keys of what plays, wherever the focus is in nothing that reads them itself
   const READS = 'input, textarea, select, dialog, [contenteditable], [role=listbox], [role=slider], [role=tab]';
-  const PLAYS = '.player, .ds-forward .view, .ds-figure[tabindex]';
+  const PLAYS = '.player, .ds-forward .view, .together, .ds-figure[tabindex]';
   leaveFocus(document, PLAYS);
   document.addEventListener('keydown', (event) => {
-    const player = [...document.querySelectorAll('#player .player, #points-player .player, .ds-forward .view')].find((one) => one.checkVisibility());
+    const player = [...document.querySelectorAll('#player .player, #points-player .player, .ds-forward .view, .together')].find((one) => one.checkVisibility());
     if (!player || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target.matches?.(READS) || event.target.closest?.(PLAYS)) return;
     if (event.key === ' ' && event.target.matches?.('button, a, summary')) return;

@@ -38,7 +38,9 @@ COMPONENTS = {
         "classroom/classroom.css",
         "classroom/classroom.html",
     ),
-    "compare": Files(("compare_view/view.js",), "compare_view/view.css", "compare_view/view.html"),
+    "compare": Files(
+        ("player/keys.mjs", "compare_view/view.js"), "compare_view/view.css", "compare_view/view.html"
+    ),
     "history": Files(
         ("history/entries.mjs", "history/history.js"), "history/history.css", "history/history.html"
     ),

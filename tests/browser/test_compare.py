@@ -521,6 +521,134 @@ def test_a_cell_of_a_grid_is_seen_alone(page):
     assert page.locator(".together canvas:visible").count() == 64
 
 
+def test_places_fill_while_the_runs_are_made(desktop):
+    """Nobody waits for these: their states stand in their places, also in those of the runs before."""
+    choose_model(desktop, "fashion-mnist")
+    set_number(desktop, "#steps", 2)
+    open_tab(desktop, "Compare")
+    choose_kind(desktop, "grid")
+    write_axis(desktop, "y", "")
+    write_axis(desktop, "x", "guidance=1, 3")
+    ran(desktop, "grid", 2)
+    before = picture(desktop, 0)
+    write_axis(desktop, "y", "steps=900, 1000")
+    desktop.click("#compare-run")
+    place = "document.querySelectorAll('.together .coming canvas')"
+    desktop.wait_for_function(f"{place}.length === 4")
+    assert desktop.locator(".together .coming th").all_inner_texts() == [
+        "steps by guidance", "1", "3", "900", "1000"
+    ]  # fmt: skip
+    assert desktop.locator(".together :is(.whole, .stale)").locator("visible=true").count() == 0
+    state = desktop.evaluate(f"{place}[3].toDataURL()")
+    desktop.wait_for_function(f"before => {place}[3].toDataURL() !== before", arg=state)
+    choose_kind(desktop, "race")
+    choose_kind(desktop, "grid")
+    desktop.wait_for_function(f"{place}.length === 4")  # they stand where the other kind was looked at
+    desktop.click("#compare-stop")
+    shown(desktop, "grid", 4)
+    assert desktop.locator(".together .coming").is_hidden()
+    assert "Ended early: 0 of 4 runs" in desktop.inner_text(".together .note")
+    assert picture(desktop, 0) != before
+    choose_kind(desktop, "race")
+    write_lanes(desktop, "steps=1000\nsteps=900")
+    desktop.click("#compare-run")
+    desktop.wait_for_selector(".together .coming .lane:first-child canvas")
+    assert (
+        desktop.locator(".together .coming .place").last.inner_text() == "being made …"
+    )  # lanes run in turn
+    desktop.click("#compare-stop")
+    shown(desktop, "race", 1)
+
+
+def test_a_picture_of_a_cell_is_seen_in_all_cells(page):
+    """Cells have the first picture of Generate, or all; a click on one shows this one of each cell."""
+    choose_model(page, "fashion-mnist")
+    set_number(page, "#steps", 2)
+    set_number(page, "#count", 4)
+    open_tab(page, "Compare")
+    choose_kind(page, "grid")
+    write_axis(page, "y", "steps=1, 2")
+    write_axis(page, "x", "guidance=1, 4")
+    ran(page, "grid", 4)
+    assert page.inner_text("#compare-status").endswith("1 picture each.")
+    first = [picture(page, cell) for cell in range(4)]
+    page.get_by_label("All 4 pictures of Generate in each cell").check()
+    page.click("#compare-run")
+    page.wait_for_selector("#compare-status:has-text('4 pictures each')", timeout=BOUND)
+    shown(page, "grid", 4)
+    whole = [picture(page, cell) for cell in range(4)]
+    parts = []
+    for number, (across, down) in enumerate([(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)]):
+        cell = page.locator(".together canvas").nth(number)
+        cell.scroll_into_view_if_needed()
+        side = cell.bounding_box()
+        cell.click(position={"x": side["width"] * across, "y": side["height"] * down})
+        assert page.inner_text(".together .tip") == f"picture {number + 1} alone: click for all"
+        parts.append([picture(page, one) for one in range(4)])
+        cell.click()
+        assert [picture(page, one) for one in range(4)] == whole
+    assert parts[0] == first
+    for cell in range(4):
+        assert len({one[cell] for one in parts}) == 4
+    page.keyboard.press("3")
+    assert [picture(page, one) for one in range(4)] == parts[2]
+    page.keyboard.press("3")
+    assert [picture(page, one) for one in range(4)] == whole
+    page.get_by_label("All 4 pictures of Generate in each cell").uncheck()
+    ran_again(page, "1 picture each")
+
+
+def ran_again(page, said: str) -> None:
+    page.click("#compare-run")
+    page.wait_for_selector(f"#compare-status:has-text('{said}')", timeout=BOUND)
+
+
+def test_the_keys_of_a_player_lead_the_runs(desktop):
+    open_tab(desktop, "Compare")
+    desktop.wait_for_selector(".together[data-recorded=true]", timeout=BOUND)
+    last = int(desktop.evaluate("document.querySelector('.together .scrub').max"))
+    tick = "Number(document.querySelector('.together').dataset.tick)"
+    desktop.mouse.click(700, 60)  # on nothing: the page hands on what nothing else reads
+    for key, at in (("Home", 0), ("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("End", last)):
+        desktop.keyboard.press(key)
+        assert desktop.evaluate(tick) == at, key
+    desktop.keyboard.press("Home")
+    desktop.click(".together .play")  # a pointer leaves the focus to the view, so Space pauses once
+    desktop.wait_for_function(f"{tick} > 1")
+    desktop.keyboard.press(" ")
+    assert desktop.inner_text(".together .play") == "▶ Play" and desktop.evaluate(tick) < last
+    desktop.keyboard.press(" ")
+    desktop.wait_for_function(f"{tick} === {last}")
+    desktop.focus(".together .half")
+    desktop.keyboard.press("Home")  # a menu keeps its keys
+    assert desktop.evaluate(tick) == last
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (1920, 1080)])
+def test_a_grid_fills_its_place_and_is_in_sight(desktop, size):
+    """All cells and Save are in sight, and the cells take the width or the height that there is."""
+    desktop.set_viewport_size({"width": size[0], "height": size[1]})
+    choose_model(desktop, "fashion-mnist")
+    set_number(desktop, "#steps", 1)
+    open_tab(desktop, "Compare")
+    choose_kind(desktop, "grid")
+    for x, y in (("1, 2, 3, 4", "0, 1, 2"), ("1, 2, 3, 4, 5, 6, 7, 8", "0, 1")):
+        write_axis(desktop, "x", f"guidance={x}")
+        write_axis(desktop, "y", f"seed={y}")
+        ran(desktop, "grid", len(x.split(",")) * len(y.split(",")))
+        view = desktop.locator("#compare-view").bounding_box()
+        cells = [one.bounding_box() for one in desktop.locator(".together canvas").all()]
+        right = max(one["x"] + one["width"] for one in cells)
+        bottom = max(one["y"] + one["height"] for one in cells)
+        save = desktop.locator("#compare-save").bounding_box()
+        assert right <= view["x"] + view["width"] and save["y"] + save["height"] <= size[1]
+        wide, high = view["x"] + view["width"] - right, size[1] - bottom
+        assert min(wide / view["width"], (high - 75) / size[1]) < 0.05
+        assert desktop.evaluate(
+            "document.querySelector('.together .runs').scrollWidth <= document.querySelector('.together .runs').clientWidth"
+        )
+
+
 def test_a_saved_grid_opens_again(desktop, tmp_path):
     """An animation and a sheet hold the grid, and another visitor's page shows it with its axes."""
     choose_model(desktop, "fashion-mnist")

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 import diffusion_studio as ds
+from diffusion_studio.compare import settings
 from diffusion_studio.compare.grid import grid, sweeping
 from diffusion_studio.compare.lockstep import in_lockstep
 from diffusion_studio.compare.race import run_to_end
 from diffusion_studio.compare.recipes import Axis, GridRecipe
 from diffusion_studio.diffusion.denoiser import RunEnded
 from diffusion_studio.errors import OptionError
+from diffusion_studio.runs.setting_labels import ALONE, setting_label
 
 
 @pytest.fixture
@@ -88,7 +90,7 @@ def test_several_pictures_and_points(studio, tmp_path, write_checkpoint):
 
 def test_json_both_ways(studio, recipe, tmp_path):
     asked = GridRecipe(recipe, Axis("interval.low", [0.5, 1.0]), Axis("sampler", ["ddim", "ddpm"]), "steps")
-    assert asked.x.setting == "interval_low" and asked.x.name == "least noise"
+    assert asked.x.setting == "interval_low" and asked.x.name == "guidance from noise"
     assert GridRecipe.from_json(asked.to_json()) == asked
     assert GridRecipe.from_json(GridRecipe(recipe, Axis("seed", [1])).to_json()).y is None
     path = tmp_path / "grid.json"
@@ -196,3 +198,15 @@ def test_a_cell_of_another_model_has_its_own_settings(studio, recipe, write_chec
     for labels in (["Dog"], ["Dog", "Cat"]):
         with pytest.raises(OptionError, match="no label of letters 'Dog'"):
             grid(recipe, ("model", ["letters"]), ("label", labels), studio=studio)
+
+
+def test_every_setting_of_the_menus_has_a_label_of_its_own():
+    """They were field names, such as "Snr" and "Lambda min"."""
+    plain = {"model", "label", "steps", "guidance", "prompt", "negative_label", "seed", "sampler", "spacing"}
+    assert {name for name in settings.names() if name not in ALONE} == plain
+    labels = [setting_label(name) for name in settings.names()]
+    assert len(set(labels)) == len(labels)  # so that each can be chosen
+    assert setting_label("snr") == "signal-to-noise ratio of the corrector (snr)"
+    # as `flat_settings` names them
+    assert setting_label("sampler snr") == setting_label("snr")
+    assert setting_label("interval low") == setting_label("interval_low") == "guidance from noise"

@@ -58,9 +58,9 @@ def test_each_lane_is_the_run_of_its_recipe(studio, recipe):
             np.testing.assert_array_equal(mine.x0, other.x0)
         assert all(a <= b for a, b in zip(lane.seconds, lane.seconds[1:])) and lane.took > 0
     assert made.titles == (
-        ("model tiny", "steps 6", "sampler DDIM", "sampler eta 0"),
+        ("model tiny", "steps 6", "sampler DDIM", "fresh noise (eta) 0"),
         ("model tiny", "steps 3", "sampler DPM-Solver++ (2M)"),
-        ("model twin", "steps 6", "sampler DDIM", "sampler eta 0.5"),
+        ("model twin", "steps 6", "sampler DDIM", "fresh noise (eta) 0.5"),
     )
     starts = [lane.frames[0].x for lane in made.lanes]
     np.testing.assert_array_equal(starts[0], starts[1])
@@ -297,11 +297,11 @@ def test_json_both_ways(recipe, tmp_path):
 def test_titles_name_only_what_differs(recipe):
     changed = ds.RaceRecipe.of([recipe, {"eta": 0.5}, {"sampler": "ddpm"}]).lanes
     assert titles(changed) == (
-        ("sampler DDIM", "sampler eta 0"),
-        ("sampler DDIM", "sampler eta 0.5"),
+        ("sampler DDIM", "fresh noise (eta) 0"),
+        ("sampler DDIM", "fresh noise (eta) 0.5"),
         ("sampler DDPM",),
     )
-    assert titles(changed[:2]) == (("sampler eta 0",), ("sampler eta 0.5",))
+    assert titles(changed[:2]) == (("fresh noise (eta) 0",), ("fresh noise (eta) 0.5",))
     assert titles([recipe, recipe]) == ((), ())
 
 
@@ -320,14 +320,39 @@ def test_titles_have_the_words_of_the_menu(recipe):
     )
 
 
+def test_titles_say_how_edits_differ(recipe):
+    """Two kinds by their names, one kind by its pictures and settings: they were the base64 of a PNG."""
+    rng = np.random.default_rng(0)
+    first, second = (Picture(rng.integers(0, 256, (8, 8, 3), np.uint8)) for _ in range(2))
+    quarter, half = np.zeros((2, 8, 8, 1), np.uint8)
+    quarter[:2], half[:4] = 255, 255
+    inpainted = replace(recipe, edit=ds.Inpaint(first, Picture(quarter)))
+    started = replace(recipe, edit=ds.FromPicture(first), label="Cat")
+    assert titles([inpainted, started]) == (
+        (f"label {recipe.label or 'any'}", "edit in-painting"),
+        ("label Cat", "edit from a picture"),
+    )
+    wider = replace(inpainted, edit=ds.Inpaint(first, Picture(half), strength=0.5))
+    small, wide = titles([inpainted, wider])
+    assert small == (f"part drawn anew 25% ({Picture(quarter).name})", "strength of the edit 1")
+    assert wide == (f"part drawn anew 50% ({Picture(half).name})", "strength of the edit 0.5")
+    other = replace(inpainted, edit=ds.Inpaint(second, Picture(quarter)))
+    assert titles([inpainted, other]) == tuple(
+        (f"given picture 8x8 RGB ({one.name})",) for one in (first, second)
+    )
+
+
 def test_titles_have_the_labels_of_the_page(recipe):
     """They were names of fields: "cfg_zero star none", "self_guidance scale 5.0"."""
     attention = {"name": "perturbed_attention"}
     changes = [{}, {"self_guidance": "skipped_layers"}, {"cfg_zero_star": True}, {"clip": False}]
     first, skipping, star, unclipped = titles(ds.RaceRecipe.of([recipe, *changes[1:]]).lanes)
-    assert first == ("clip on", "self-guidance none", "CFG-Zero* off")
-    assert skipping == ("clip on", "self-guidance skipped layers", "CFG-Zero* off")
-    assert star == ("clip on", "self-guidance none", "CFG-Zero* on") and unclipped[0] == "clip off"
+    assert first == ("clipping of x0 on", "self-guidance none", "CFG-Zero* off")
+    assert skipping == ("clipping of x0 on", "self-guidance skipped layers", "CFG-Zero* off")
+    assert (
+        star == ("clipping of x0 on", "self-guidance none", "CFG-Zero* on")
+        and unclipped[0] == "clipping of x0 off"
+    )
     base = replace(recipe, self_guidance=attention)
     usual, strong = titles(ds.RaceRecipe.of([base, {"self_guidance_scale": 5.0}]).lanes)
     assert (usual, strong) == (("self-guidance strength 3",), ("self-guidance strength 5",))

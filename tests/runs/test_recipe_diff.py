@@ -68,7 +68,7 @@ def test_a_branch_is_known_by_its_step_and_long_texts_are_cut():
         ({"sampler": ds.DDPM()}, (("sampler DDIM",), ("sampler DDPM",))),
         (
             {"sampler": ds.DDIM(eta=0.5), "prompt": "x"},
-            (("sampler eta 0", "prompt any"), ("sampler eta 0.5", "prompt x")),
+            (("fresh noise (eta) 0", "prompt any"), ("fresh noise (eta) 0.5", "prompt x")),
         ),
     ],
 )

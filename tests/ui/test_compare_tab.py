@@ -7,6 +7,8 @@ import dataclasses
 import html
 import io
 import re
+from collections.abc import Generator
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -45,12 +47,19 @@ from diffusion_studio.ui.compare_choices import (
     guidance_remarks,
     linkable,
     of_its_own,
+    remarks,
     second_lane,
     sent_sentence,
     suggestions,
     summary,
 )
-from diffusion_studio.ui.compare_progress import NewestState, ProgressBoard, ProgressText, progress
+from diffusion_studio.ui.compare_progress import (
+    NewestState,
+    ProgressBoard,
+    ProgressText,
+    progress,
+    with_counts,
+)
 from diffusion_studio.ui.compare_store import KeptRuns
 from diffusion_studio.ui.compare_tab import TRIES, CompareTab
 from diffusion_studio.ui.compare_view.view import EXAMPLE
@@ -267,14 +276,62 @@ def test_guidance_of_runs_that_ask_for_nothing_is_named(studio):
         assert guidance_remarks(other) == []
 
 
+def test_an_axis_that_another_setting_switches_off_is_named(studio):
+    """Its cells are equal, which nothing else on the page explains."""
+    bound = Axis("clip_range", (0.5, 1.0))
+    free = GridRecipe(studio.recipe("tiny", steps=2, clip=False), bound)
+    said = "Bound of the clipping has no effect while Clip the predicted x0 is false."
+    made = ds.grid(free, studio=studio)
+    assert (made.cells[0].finished == made.cells[1].finished).all()
+    assert remarks(free) == [said] and summary(made).endswith(said)
+    for other in (
+        GridRecipe(studio.recipe("tiny", steps=2), bound),
+        GridRecipe(free.recipe, bound, Axis("clip", (True, False))),
+        RaceRecipe.of([free.recipe, {"clip_range": 0.5}]),
+    ):
+        assert remarks(other) == []
+
+
 def test_a_page_asks_how_far_a_run_is():
     followed = ProgressBoard()
     key = followed.begin()
-    assert followed.at(key) == {"text": "Starting ...", "share": None}
+    assert followed.at(key) == {"text": "Starting ...", "share": None, "states": [], "upto": 0}
     followed.tell(key, ProgressText("Lane 1 of 2: step 1 of 4", 0.5))
-    assert followed.at(key) == {"text": "Lane 1 of 2: step 1 of 4", "share": 0.5}
+    assert followed.at(key) == {"text": "Lane 1 of 2: step 1 of 4", "share": 0.5, "states": [], "upto": 0}
     followed.end(key)
     assert followed.at(key) is followed.at("another") is followed.at(None) is None
+
+
+def test_a_page_gets_each_new_state_once():
+    """The newest state of each run, exactly, but for the reference run; a big one comes alone."""
+    rng, followed = np.random.default_rng(0), ProgressBoard()
+    key = followed.begin()
+    frames = [
+        Frame(1, 4, CLEAN, rng.integers(0, 256, (1, side, side, 3), np.uint8), np.zeros((1, 1, 1, 3)))
+        for side in (8, 8, 320)
+    ]
+
+    def answer(after: int) -> tuple[list[int], int]:
+        found = followed.at(key, after)
+        assert found is not None
+        for run, webp in found["states"]:
+            with Image.open(io.BytesIO(base64.b64decode(webp))) as seen:
+                np.testing.assert_array_equal(np.asarray(seen), frames[run].x[0])
+        return [run for run, _ in found["states"]], found["upto"]
+
+    def runs() -> Generator[tuple[int, Frame], None, Any]:
+        for run in (0, 2, 1, -1, 0):
+            yield run, frames[run]
+
+    states = [one for one in with_counts(runs()) if isinstance(one, NewestState)]
+    followed.tell(key, ProgressText("early"), states[2].of_each)
+    assert answer(0) == ([0], 1)  # with the big one it would be too much
+    assert answer(1) == ([2], 2)
+    assert answer(2) == ([1], 3) and answer(3) == ([], 3)
+    followed.tell(key, ProgressText("later"), states[4].of_each)
+    assert answer(3) == ([0], 5) and answer(5) == ([], 5)
+    followed.tell(key, ProgressText("no news"))
+    assert answer(0) == ([2], 2)
 
 
 def test_an_update_of_the_suggestions_has_all_properties():

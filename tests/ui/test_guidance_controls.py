@@ -161,12 +161,12 @@ def visible_after(page: gr.Blocks, control, values: list) -> dict[str, bool]:
 
 def test_what_a_setting_switches_off_leaves_the_page_with_it(controls):
     page, guiding, more = controls.page, controls.guiding.controls, controls.advanced.controls
-    assert visible_after(page, more["clip"], [False, 1.0]) == {"Clip range": False}
-    assert visible_after(page, more["clip"], [True, 1.0]) == {"Clip range": True}
+    assert visible_after(page, more["clip"], [False, 1.0]) == {"Bound of the clipping": False}
+    assert visible_after(page, more["clip"], [True, 1.0]) == {"Bound of the clipping": True}
     assert visible_after(page, more["threshold"], [0.9, True]) == {
         LABELLED["clip"]: False,
-        "Clip range": False,
-        "Threshold most": True,
+        "Bound of the clipping": False,
+        "Most that thresholding scales back": True,
     }
     updates = controls.show(ds.Recipe("a-tiny", threshold=0.9))
     limits = [updates[more[name]]["visible"] for name in ("clip", "clip_range", "threshold_most")]

@@ -3,8 +3,4 @@ const element = document.querySelector('main');
 const props = { value: JSON.parse(document.getElementById('frames').textContent) };
 const server = { example: async () => null };
 const watch = () => {};
-document.addEventListener('keydown', (event) => {
-  if (event.key !== ' ' || event.target.closest('button, select, summary')) return;
-  event.preventDefault();
-  element.querySelector('.play').click();
-});
+leaveFocus(document, 'main');

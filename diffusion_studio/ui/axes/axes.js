@@ -1,4 +1,4 @@
-// The page half of the axes' menus. value = {x, y, base, settings, labels}, as axes.py makes it; the first one has no settings and
+// The page half of the axes' menus. value = {x, y, base, every, settings, labels}, as axes.py makes it; the first one has no settings and
 // labels, which the server is asked for. Each change makes the text anew and is heard as 'input'; a text from elsewhere draws the rows anew.
 const root = element.querySelector('.axis-rows');
 const SIDES = { x: ['Along x', 'columns'], y: ['Along y', 'rows'] };
@@ -6,7 +6,7 @@ const NOTHING = 'nothing';
 let drawn = null;                                          // the texts and the model that the rows were drawn of
 let texts = { x: '', y: '' };
 let menus = null;                                          // what the server said that the menus offer
-let drawnFor = null;                                       // the model whose labels they offer
+let drawnFor = null;                                       // the model whose labels they offer, and the pictures of Generate
 
 const part = (name, className, into, more = {}) => {
   const one = Object.assign(document.createElement(name), { className, ...more });
@@ -22,6 +22,8 @@ const told = () => {
 };
 
 const model = () => props.value.base || document.querySelector('#model [aria-pressed=true]')?.dataset.name;
+const count = () => (props.value.base ? 1 : Number(document.querySelector('#count input')?.value ?? 1));
+const generate = () => `${model()} ${count()}`;
 const offered = () => (props.value.settings ? props.value : menus);
 const labels = () => offered().labels[model()] ?? [];
 const settingOf = (name) => {
@@ -74,7 +76,7 @@ const chips = (setting, field, into, changed) => {         // the values that th
 const draw = () => {
   const held = [...root.querySelectorAll('select, input, button')].indexOf(document.activeElement);
   root.replaceChildren();
-  drawnFor = model();
+  drawnFor = generate();
   for (const side of ['x', 'y']) {
     const [name, values] = axisOf(texts[side]), setting = settingOf(name);
     const box = part('div', 'axis', root, { id: `compare-${side}` });
@@ -99,6 +101,11 @@ const draw = () => {
       chips(setting, field, box, changed);
     } else part('p', 'help', box, { textContent: help(setting, side) });
   }
+  if (count() > 1) {
+    const line = part('label', 'every', root), box = part('input', '', line, { type: 'checkbox', checked: !!props.value.every });
+    line.append(`All ${count()} pictures of Generate in each cell, not the first alone`);
+    box.addEventListener('change', () => { props.value = { ...props.value, every: box.checked }; trigger('input'); });
+  }
   [...root.querySelectorAll('select, input, button')][held]?.focus();
 };
 
@@ -113,5 +120,5 @@ watch('value', paint);
 paint();
 if (!drawn) server.menus({}).then((found) => { menus = found; paint(); });
 new IntersectionObserver((seen) => {                       // the labels are those of the model that is chosen in Generate by now
-  if (props.value && offered() && drawnFor !== model() && seen.some((one) => one.isIntersecting)) draw();
+  if (props.value && offered() && drawnFor !== generate() && seen.some((one) => one.isIntersecting)) draw();
 }).observe(root);

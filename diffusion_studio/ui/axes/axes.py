@@ -15,7 +15,7 @@ from ...options import fields_of
 from ...runs.edits import EDITS
 from ...runs.guidance_options import GROUPS, flags_of
 from ...runs.recipe import REGISTRIES
-from ...runs.setting_labels import LABELS
+from ...runs.setting_labels import ALONE
 from ...studio import ModelCard
 from ..component import own_component
 from ..handlers import label_of
@@ -72,7 +72,7 @@ def axes_value(x: str, y: str, models: Iterable[ModelCard], base: str = "") -> d
         {
             "group": group,
             "name": name,
-            "title": LABELS.get(name) or label_of(name),
+            "title": ALONE.get(name) or label_of(name),
             "help": one.help if (one := settings.declaration(name)) else "",
             "example": examples.get(name, ""),
             **({"choices": named[name]} if name in named else {}),
@@ -84,6 +84,7 @@ def axes_value(x: str, y: str, models: Iterable[ModelCard], base: str = "") -> d
         "x": x,
         "y": y,
         "base": base,
+        "every": False,  # whether each cell has all pictures of Generate
         "settings": offered,
         "labels": {card.name: list(card.spec.labels[:MOST_NAMED]) for card in cards if card.spec.labels},
     }

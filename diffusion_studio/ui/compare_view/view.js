@@ -13,6 +13,8 @@ let zoom = null;                                       // the one picture of eac
 let kind = 'race', turned = false;                      // whether a race or a grid is shown, and whether the page has said so
 const addressed = ['race', 'grid'].some((name) => new URLSearchParams(location.search).has(name));
 let bare = addressed;                                   // whether the recorded example has given way to runs that were sent here
+let places = [];                                         // of runs that are being made, for their states
+let newest = { of: '', states: new Map() };              // the newest state of each run, and of which kind they are
 let opening = 0;                                       // counts what is opened: only the last one is shown
 const kept = {}, stale = {}, coming = {};              // the last race and the last grid, what marks them as earlier ones, the names of those that are being made
 let line = 50;                                         // where a lane that is laid over lane 1 begins, in per cent
@@ -50,6 +52,16 @@ const only = (k, label) => {                           // one cell of a grid alo
   show();
 };
 
+const zoomTo = (event) => {                              // the digits, and Escape for all, as in the player
+  const [columns, rows] = value.runs[0].tiles, picked = Number(event.key) - 1;
+  if (event.target.matches?.('input, select, textarea')) return;
+  if (event.key === 'Escape' && zoom !== null) zoom = null;
+  else if (/^[1-9]$/.test(event.key) && columns * rows > 1 && picked < columns * rows) zoom = zoom === picked ? null : picked;
+  else return;
+  event.preventDefault();
+  show();
+};
+
 const pick = (run, canvas, event) => {                 // one picture of each run alone, or all again
   if (zoom === null) {
     const box = canvas.getBoundingClientRect(), [columns, rows] = run.tiles;
@@ -79,11 +91,11 @@ const lanes = (v) => {
   });
 };
 
-// The names of runs that are being made, with an empty place for each, where no runs of the visitor are shown.
+// The names of runs that are being made, with a place for each, which its newest state fills.
 const expect = (v) => {
   const box = $('.coming');
   box.replaceChildren();
-  box.hidden = false; $('.hint').hidden = true;
+  box.hidden = false; $('.hint').hidden = $('.whole').hidden = $('.recorded').hidden = true;
   if (v.titles) {
     const grid = make('div', '', box);
     grid.className = 'lanes';
@@ -95,16 +107,37 @@ const expect = (v) => {
       make('div', 'being made …', figure).className = 'place';
     });
   } else {
-    box.style.setProperty('--columns', v.x.values.length); box.style.setProperty('--rows', v.y?.values.length ?? 1);
+    sized(v, box);
     rowsOf(v, box, (line, label) => { Object.assign(make('div', '', make('td', '', line)), { className: 'place', title: `${label}: being made` }); });
   }
+  places = [...box.querySelectorAll('.place')];
+  fill();
 };
 
-const expectNothing = () => { $('.coming').hidden = true; $('.coming').replaceChildren(); };
+const fill = () => {                                   // the places of the shown kind with the states that have come
+  if (newest.of !== kind || $('.coming').hidden) return;
+  newest.states.forEach((picture, k) => {
+    if (!places[k]) return;
+    let canvas = places[k].querySelector('canvas');
+    if (!canvas) {
+      places[k].replaceChildren();
+      canvas = make('canvas', '', places[k]);
+      canvas.setAttribute('role', 'img'); canvas.setAttribute('aria-label', places[k].title || 'Being made');
+      places[k].classList.add('filled');
+    }
+    canvas.width = picture.width; canvas.height = picture.height;
+    canvas.classList.toggle('smooth', picture.width >= 160);
+    canvas.getContext('2d').drawImage(picture, 0, 0);
+    $('.coming').style.setProperty('--aspect', picture.width / picture.height);
+  });
+};
+
+const expectNothing = () => { $('.coming').hidden = true; $('.coming').replaceChildren(); places = []; };
+
+const sized = (v, box) => { box.style.setProperty('--columns', v.x.values.length); box.style.setProperty('--rows', v.y?.values.length ?? 1); };
 
 const table = (v) => {
-  $('.runs').style.setProperty('--columns', v.x.values.length);
-  $('.runs').style.setProperty('--rows', v.y?.values.length ?? 1);
+  sized(v, $('.runs'));
   const found = [];
   rowsOf(v, $('.runs'), (line, label, k) => { found.push({ canvas: panel(v.runs[k], k, label, make('td', '', line), true) }); });
   return found;
@@ -118,6 +151,7 @@ const rowsOf = (v, within, put) => {                    // the table of a grid; 
   (v.y?.values ?? ['']).forEach((name, row) => {
     const line = make('tr', '', body);
     const first = make(name ? 'th' : 'td', name, line);
+    first.className = 'name';
     if (name) first.scope = 'row';
     v.x.values.forEach((text, column) => {
       const label = `${v.x.name} ${text}${v.y ? `, ${v.y.name} ${name}` : ''}`;
@@ -213,6 +247,7 @@ const show = () => {
       cells[k].said.textContent = run.said[at] + (ended ? `, ${run.distance.toFixed(3)} from the reference` : '');
     }
   });
+  $('.runs').style.setProperty('--aspect', cells[0].canvas.width / cells[0].canvas.height);
   if (laid() !== null) draw(cells[0].canvas, laid(), value.runs[laid()].at[tick], Math.max(line, 0.01));
   value.markers?.[tick].forEach(([x, y], k) => { Object.assign($('.dots').children[k].style, { left: `${x}%`, top: `${y}%` }); });
   $('.tick').textContent = value.ticks[tick];
@@ -233,13 +268,12 @@ const start = () => {
 };
 
 // ---- what is shown
+const picture = (webp) => createImageBitmap(new Blob([Uint8Array.from(atob(webp), (c) => c.charCodeAt(0))], { type: 'image/webp' }));
+
 const open = async (v) => {
   const mine = ++opening;
   if (!v.recorded) $('.recorded').hidden = true;       // at once: pictures take a moment on a slow machine
-  const loaded = await Promise.all(v.runs.map(async (run) => {
-    const bytes = Uint8Array.from(atob(run.sheet), (c) => c.charCodeAt(0));
-    return createImageBitmap(new Blob([bytes], { type: 'image/webp' }));
-  }));
+  const loaded = await Promise.all(v.runs.map((run) => picture(run.sheet)));
   if (mine !== opening) return;                        // another came meanwhile
   stop();
   value = v; images = loaded; zoom = alone = null;
@@ -263,7 +297,7 @@ const kindOf = (v) => (v.titles ? 'race' : 'grid');
 
 const mark = () => {                                   // that what is shown is of the runs before
   const text = stale[kind] || (otherForm() ? OTHER_FORM : '');
-  root.dataset.stale = !!text && !!kept[kind] && !(bare && kept[kind].recorded);
+  root.dataset.stale = !!text && !!kept[kind] && !(bare && kept[kind].recorded) && !arriving();
   $('.stale').hidden = root.dataset.stale === 'false'; $('.stale').textContent = kept[kind]?.recorded ? OTHER_EXAMPLE : text;
 };
 
@@ -285,8 +319,9 @@ const hintAgain = () => { $('.hint').innerHTML = HINT; offer(); };
 if (addressed) $('.hint').textContent = 'The runs of this address are being made …';
 document.addEventListener('no-runs-arrived', () => { hintAgain(); });
 
+const arriving = () => coming[kind] && newest.of === kind && newest.states.size > 0;
 const turn = () => {                                   // to what there is of the kind, or to the hint
-  if (kept[kind] && !(bare && kept[kind].recorded)) { open(kept[kind]); return; }
+  if (kept[kind] && !(bare && kept[kind].recorded) && !arriving()) { open(kept[kind]); return; }
   opening += 1;
   stop(); value = null;
   $('.hint').hidden = false; $('.whole').hidden = $('.recorded').hidden = true; expectNothing();
@@ -309,30 +344,41 @@ if (document.querySelector('#compare-quick')) new MutationObserver(offer).observ
 // ---- runs that are being made
 let followed = '';                                     // the key of the run whose progress is shown, or none
 
-const follow = async (key) => {                        // asked again only after an answer, so a slow page asks less
+const follow = async (key, of) => {                    // asked again only after an answer, so a slow page asks less
   followed = key;
+  newest = { of, states: new Map() };
+  let after = 0;
   while (followed === key && element.isConnected) {
-    const told = await server.made(key).catch(() => undefined);
+    const told = await server.made({ key, after }).catch(() => undefined);
+    const came = told?.states ? await Promise.all(told.states.map(async ([run, webp]) => [run, await picture(webp)])) : [];
     if (followed !== key) return;
     if (told === null) break;                          // ended
     if (told) {
       $('.making').hidden = false;
       $('.making progress').hidden = told.share === null; $('.making progress').value = told.share ?? 0;
       $('.making span').textContent = told.text;
+      after = told.upto;
+      for (const [run, state] of came) newest.states.set(run, state);
+      if (came.length) comes(of);
     }
     await new Promise((go) => setTimeout(go, FOLLOWED));
   }
   if (followed === key) unfollow();
 };
 
-const unfollow = () => { followed = ''; $('.making').hidden = true; };
+const comes = (of) => {                                // the states take the place of the runs before
+  if (of !== kind || !coming[of]) return;
+  if ($('.coming').hidden) { turn(); mark(); } else fill();
+};
+
+const unfollow = () => { followed = ''; newest = { of: '', states: new Map() }; $('.making').hidden = true; };
 
 // value = {turn: kind, stale?}, {stale, kind, follow: key} or a race or grid, `moved` if it is the same on another clock
 const onValue = () => {
   const v = props.value;
   if (!v) return;
   if (v.stale && !v.turn && !v.follow && !v.begins) hintAgain();      // of runs that failed
-  if (v.follow && v.follow !== followed) { madeOf.next = formText(); follow(v.follow); }
+  if (v.follow && v.follow !== followed) { madeOf.next = formText(); follow(v.follow, v.kind); }
   if (v.turn) { kind = v.turn; turned = true; bare = bare || !!v.bare; }
   if (v.runs) {
     const own = kindOf(v);
@@ -340,19 +386,35 @@ const onValue = () => {
     if (kept[own] === v) return;
     if (!v.moved) { stale[own] = ''; coming[own] = null; madeOf[own] = madeOf.next ?? null; unfollow(); }
     kept[own] = v;
-    if (own === kind) open(v);
+    if (own === kind && !arriving()) open(v);
   } else {
     if (v.stale) stale[v.turn ?? v.kind] = v.stale;
     const of = v.turn ?? v.kind, failed = v.stale && !v.turn && !v.follow && !v.begins;
     if (v.coming || failed) coming[of] = v.coming;
     if (v.coming) bare = true;
-    if (v.turn || ((v.coming || failed) && of === kind && (!kept[kind] || kept[kind].recorded && bare))) turn();
+    if (failed) newest = { of: '', states: new Map() };
+    if (v.turn || ((v.coming || failed) && of === kind && (!kept[kind] || kept[kind].recorded && bare || !$('.coming').hidden))) turn();
   }
   mark();
 };
 
 root.addEventListener('click', ({ target }) => { if (target.closest('.try')) document.querySelector(FIRST_TRY)?.click(); });      // the hint is written anew
-play.addEventListener('click', () => (timer ? stop() : start()));
+const toggle = () => (timer ? stop() : start());
+const press = (event) => {                             // what a key asks for
+  if (!value || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+  const asked = playerKey(event.key, event.target);
+  const scrolls = event.target.matches?.('.runs') && event.target.scrollWidth > event.target.clientWidth;      // its own arrows, Home and End
+  if (!asked) { zoomTo(event); return; }
+  if (scrolls && !asked.play) return;
+  event.preventDefault();
+  if (asked.play) { toggle(); return; }
+  stop();
+  scrub.value = asked.by ? Number(scrub.value) + asked.by : asked.to * scrub.max;
+  show();
+};
+// a page of its own hears them wherever the focus is; in the app page.js hands on those that nothing else reads
+(element.matches('main') ? document : root).addEventListener('keydown', press);
+play.addEventListener('click', toggle);
 scrub.addEventListener('input', () => { stop(); show(); });
 half.addEventListener('change', show);
 lay.addEventListener('change', () => { wipe(); show(); });

@@ -1,7 +1,9 @@
-// The page half of the lanes' menus. value = {text, words, settings, fewest, most}, as lanes.py makes it. Each change makes the text anew
-// and is heard as 'input'; a text from elsewhere draws the rows anew.
+// The page half of the lanes' menus. value = {text, words, settings, fewest, most}, as lanes.py makes it; the first one has the text alone,
+// and the server is asked for the rest. Each change makes the text anew and is heard as 'input'; a text from elsewhere draws the rows anew.
 const root = element.querySelector('.lane-rows');
-let lanes = [], drawn = null, offered = 0;                 // the text and the number of words that the rows were drawn of
+let lanes = [], drawn = null, wordsThen = 0;               // the text and the number of words that the rows were drawn of
+let menus = null;                                          // what the server said that the menus offer
+const offered = () => (props.value.settings ? props.value : menus);
 
 const part = (name, className, into, more = {}) => {
   const one = Object.assign(document.createElement(name), { className, ...more });
@@ -13,10 +15,10 @@ const button = (className, text, title, into, press) => {
   one.addEventListener('click', press);
 };
 
-const settingOf = (name) => props.value.settings.find((one) => one.name === name);
+const settingOf = (name) => offered().settings.find((one) => one.name === name);
 const firstValue = (setting) => `${setting.choices ? setting.choices[0][0] : setting.first ?? ''}`;
 const freePair = (pairs) => {                          // the first setting that the lane has not yet
-  const setting = props.value.settings.find(({ name }) => !pairs.some(([taken]) => taken === name));
+  const setting = offered().settings.find(({ name }) => !pairs.some(([taken]) => taken === name));
   return setting && [setting.name, firstValue(setting)];
 };
 
@@ -47,7 +49,7 @@ const field = (setting, pair, label, into) => {        // the value of a setting
 };
 
 const row = (lane, number, k, into) => {               // a setting of a lane with its value; the first one also has the lanes said by words
-  const line = part('div', 'pair', into), { words, settings } = props.value, of = `Lane ${number + 1}`;
+  const line = part('div', 'pair', into), { words, settings } = offered(), of = `Lane ${number + 1}`;
   const pair = lane.pairs?.[k], value = lane.words ?? lane.raw ?? pair[0];
   const taken = (lane.pairs ?? []).map(([name]) => name).filter((name) => name !== value);
   const choices = [...(k ? [] : words), ...settings.filter(({ name }) => !taken.includes(name)).map(({ name, title }) => [name, title])];
@@ -76,20 +78,21 @@ const draw = () => {
     }
     const ends = part('div', 'ends', group);
     if (lane.pairs && freePair(lane.pairs)) button('more', '+', `Lane ${number + 1}: one more setting that differs`, ends, () => { lane.pairs.push(freePair(lane.pairs)); changed(); });
-    if (lanes.length > props.value.fewest) button('less', '×', `Take lane ${number + 1} out`, ends, () => { lanes.splice(number, 1); changed(); });
+    if (lanes.length > offered().fewest) button('less', '×', `Take lane ${number + 1} out`, ends, () => { lanes.splice(number, 1); changed(); });
   });
-  if (lanes.length < props.value.most) button('add', 'Add a lane', 'One more run', root, () => { lanes.push({ pairs: [['steps', '8']] }); changed(); });
+  if (lanes.length < offered().most) button('add', 'Add a lane', 'One more run', root, () => { lanes.push({ pairs: [['steps', '8']] }); changed(); });
   [...root.querySelectorAll('select, input, button')][held]?.focus();
 };
 
 const paint = () => {
-  if (!props.value) return;
-  const { text, words } = props.value;
-  if (drawn === text && words.length === offered) return;
-  drawn = text; offered = words.length;
+  if (!props.value || !offered()) return;
+  const { text } = props.value, { words } = offered();
+  if (drawn === text && words.length === wordsThen) return;
+  drawn = text; wordsThen = words.length;
   lanes = lanesOf(text, words.map(([name]) => name));
   draw();
 };
 
 watch('value', paint);
 paint();
+if (drawn === null) server.menus({}).then((found) => { menus = found; paint(); });

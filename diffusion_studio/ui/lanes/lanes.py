@@ -24,8 +24,16 @@ _TEXTS = {"label": "Label", "prompt": "Prompt", "negative": "Negative prompt"}
 
 
 def lane_rows(text: str, models: Iterable[str], **kwargs: Any) -> gr.HTML:
-    """The component. `models` are the names of those that a lane can have."""
-    return own_component("lanes", lanes_value(text, models), **kwargs)
+    """The component. `models` are the names of those that a lane can have. Its first value has the lanes
+    alone: the page asks for what the menus offer, so that not every visitor loads it with the page.
+    """
+    names = list(models)
+
+    def menus(args: object = None) -> dict[str, Any]:
+        """What the menus offer at first."""
+        return lanes_value(text, names)
+
+    return own_component("lanes", {"text": text}, server_functions=[menus], **kwargs)
 
 
 def lanes_value(text: str, models: Iterable[str], words: Iterable[str] = ()) -> dict[str, Any]:

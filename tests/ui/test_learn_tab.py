@@ -83,6 +83,38 @@ def test_a_figure_comes_as_it_grows(tab, monkeypatch):
     assert "no longer being computed" in again["error"]
 
 
+def test_a_figure_is_told_again_in_another_language(tab, monkeypatch):
+    """Also while it is made, with the names that the translation gives to rows. Nothing is drawn again."""
+    calls, going = [], threading.Event()
+
+    def rows(studio, ask, **settings):
+        calls.append(settings)
+        for k in (1, 2):
+            names = [row["name"] for row in settings["rows"]]
+            yield Figure(1, labels=[f"{names[0]}: 0.123 RMS from {names[-1]}"])
+            going.wait(60)
+
+    monkeypatch.setitem(figures.FIGURES, "runs", rows)
+    name = "2-noise-comes-out"
+    plain, other = (
+        [row["name"] for row in tab._lesson({"name": name, "language": code}).settings["rows"]]
+        for code in ("en", "de")
+    )
+    found = tab.element.figure({"name": name, "language": "en"})
+    assert found["figure"]["labels"] == [f"{plain[0]}: 0.123 RMS from {plain[-1]}"]
+    german = [f"{other[0]}: 0,123 RMS von {other[-1]}"]
+    found = tab.element.more({"job": found["job"], "seen": 0, "language": "de"})
+    assert found["figure"]["labels"] == german and found["language"] == "de"
+    going.set()
+    assert whole(tab, found)[-1]["done"]
+    again = tab.element.figure({"name": name, "language": "de", "again": True})
+    assert again["done"] and again["figure"]["labels"] == german and len(calls) == 1
+    tab._whole.clear()  # as after a restart of the server: it is drawn again
+    again = whole(tab, tab.element.figure({"name": name, "language": "de", "again": True}))
+    assert again[-1]["done"] and len(calls) == 2
+    assert [one["figure"]["labels"] for one in again if "figure" in one][-1] == german
+
+
 def test_a_figure_says_how_far_it_is(tab, monkeypatch):
     going = threading.Event()
 

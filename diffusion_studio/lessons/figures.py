@@ -115,27 +115,24 @@ def schedule_samples(
     steps: int = 10,
     fine: int = 50,
     seeds: Sequence[int] = (2, 5, 9, 12),
-    **of_forward: Any,
+    size: int = 64,
+    start: float = 0.0,
 ) -> Made:
     """A photograph under the linear and the cosine schedule, with what each single step keeps and the product
     of all so far, its alpha bar. Beside it samples of one network whose steps visit the noise levels of the
     one and of the other schedule, evenly in their time, and where these levels lie. The last caption says how
     far a sample ends from `fine` steps on levels of the same schedule, as a common reference would favour the
-    schedule whose levels it has.
-
-    `of_forward` are settings of `forward`.
+    schedule whose levels it has. `size` and `start` are those of `forward`.
     """
     from ..diffusion.schedule import SCHEDULES
 
-    *_, above = forward(
-        studio, ask, schedules=_TWO, ways=("closed",), curves=(), histograms=False, **of_forward
-    )
+    bare: dict[str, Any] = {"ways": ("closed",), "curves": (), "histograms": False}
+    *_, above = forward(studio, ask, schedules=_TWO, size=size, start=start, **bare)
     assert isinstance(above, Figure)
     kept = {name: _alpha_bars(SCHEDULES[name]()) for name in _TWO}
     [(_, films)] = above.rows
-    counts = np.round(np.linspace(0, len(kept["linear"]), above.states)).astype(
-        int
-    )  # of steps, at each state
+    # steps into noise at each state
+    counts = np.round(np.linspace(0, len(kept["linear"]), above.states)).astype(int)
     left = [[1.0, *kept[name]] for name in _TWO]
     films = [
         replace(film, captions=[f"{100 * one[n]:.0f}% of its variance left" for n in counts])
@@ -168,7 +165,6 @@ def schedule_samples(
 
 
 _TWO = ("linear", "cosine")
-_DOT = 20  # training levels of one dot
 
 
 def _alpha_bars(schedule: Any) -> np.ndarray:
@@ -198,21 +194,18 @@ def _product_curves(kept: Mapping[str, np.ndarray], at: np.ndarray) -> Curves:
     for colour, (name, one) in enumerate(kept.items()):
         count = np.arange(len(one) + 1)
         series += [
-            (f"{name}, 1 − β of one step", count[1:], _single(one)),
-            (f"{name}, ᾱ", count, [1.0, *one]),
+            (f"{name}: 1 − β", count[1:], _single(one)),
+            (f"{name}: ᾱ", count, [1.0, *one]),
         ]
         looks += [(colour, 2), (colour, 0)]
-    return Curves(
-        "what one step keeps, and the product of all: ᾱ", series, "steps t", at, zero=True, looks=looks
-    )
+    return Curves("one step keeps 1 − β, all of them ᾱ", series, "steps t", at, zero=True, looks=looks)
 
 
 def _level_rows(kept: Mapping[str, np.ndarray], visited: Mapping[str, Sequence[float]]) -> Curves:
     """Where the levels lie that the schedules practise, and those that runs visit."""
-    series = [
-        (f"practised, {name}: a dot for {_DOT}", one[_DOT - 1 :: _DOT], []) for name, one in kept.items()
-    ]
-    series += [(f"visited, {name}", one, []) for name, one in visited.items()]
+    series: list[tuple[str, Any, Any]] = []
+    for what, each in (("how often practised", kept), ("visited", visited)):
+        series += [(f"{what}: {name}", one, []) for name, one in each.items()]
     looks = [(k, 0) for k in range(len(kept))] * 2
     return Curves("which noise levels", series, "ᾱ: noise to picture", looks=looks, rows=True)
 

@@ -35,11 +35,12 @@ def part(k: int) -> Figure:
     return Figure(1, curves=[Curves(str(k), [("a", [0, 1], [0, k])])])
 
 
-def whole(tab, found: dict) -> list[dict]:
+def whole(tab, found: dict, language: str = "en") -> list[dict]:
     """All answers until the figure is done."""
     answers = [found]
     while not answers[-1].get("done") and "error" not in answers[-1]:
-        answers.append(tab.element.more({"job": answers[-1]["job"], "seen": answers[-1]["seen"]}))
+        asked = {"job": answers[-1]["job"], "seen": answers[-1]["seen"], "language": language}
+        answers.append(tab.element.more(asked))
     return answers
 
 
@@ -58,7 +59,7 @@ def test_a_lesson_and_where_it_leads(tab):
     assert found["note"].startswith("öffnet Compare")
     found = tab.element.lesson({"name": "5-the-network"})
     recipe = Recipe.from_json(unquote(found["link"].removeprefix("?recipe=")))
-    assert (recipe.model, recipe.label, recipe.steps) == ("fashion-mnist", "Sneaker", 12)
+    assert (recipe.model, recipe.label, recipe.steps) == ("fashion-mnist", "Trouser", 12)
     assert found["kind"] == "recipe" and Recipe.from_json(found["text"]) == recipe
     found = tab.element.lesson({"name": "1-noise-goes-in"})
     assert found["tab"] == "Forward" and found["choices"]["schedules"] == ["linear"]
@@ -89,7 +90,7 @@ def test_a_figure_is_told_again_in_another_language(tab, monkeypatch):
 
     def rows(studio, ask, **settings):
         calls.append(settings)
-        for k in (1, 2):
+        for _ in range(2):
             names = [row["name"] for row in settings["rows"]]
             yield Figure(1, labels=[f"{names[0]}: 0.123 RMS from {names[-1]}"])
             going.wait(60)
@@ -110,7 +111,7 @@ def test_a_figure_is_told_again_in_another_language(tab, monkeypatch):
     again = tab.element.figure({"name": name, "language": "de", "again": True})
     assert again["done"] and again["figure"]["labels"] == german and len(calls) == 1
     tab._whole.clear()  # as after a restart of the server: it is drawn again
-    again = whole(tab, tab.element.figure({"name": name, "language": "de", "again": True}))
+    again = whole(tab, tab.element.figure({"name": name, "language": "de", "again": True}), "de")
     assert again[-1]["done"] and len(calls) == 2
     assert [one["figure"]["labels"] for one in again if "figure" in one][-1] == german
 

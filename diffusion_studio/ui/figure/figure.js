@@ -111,9 +111,9 @@ const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline 
 
   // Each series a row below its name: of dots, or of bars where there are many.
   const levels = (one) => {
-    const all = extent(one.series.map((line) => line.xs)), [w, h, most] = [330, 24 + 50 * one.series.length, 40];
-    const fx = scale(...all, 10, w - 10), bins = one.series.map((line) => (line.xs.length > most ? shares(line.xs, all, 25) : []));
-    const tall = scale(0, Math.max(...bins.flat()), 0, 28), broad = (w - 20) / 25;
+    const all = extent(one.series.map((line) => line.xs)), [w, h, most, parts] = [330, 24 + 50 * one.series.length, 40, 10];
+    const fx = scale(...all, 10, w - 10), bins = one.series.map((line) => (line.xs.length > most ? shares(line.xs, all, parts) : []));
+    const tall = scale(0, Math.max(...bins.flat()), 0, 28), broad = (w - 20) / parts;
     const image = svg('svg', { viewBox: `0 0 ${w} ${h + 10}`, role: 'img', 'aria-label': `${one.title}: ${one.series.map((line) => line.name).join(', ')}` });
     one.series.forEach((line, n) => {
       const base = 48 + 50 * n, look = `dot-${line.look[0] % 6}`;

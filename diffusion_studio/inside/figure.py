@@ -57,6 +57,35 @@ class Film:
 
 
 @dataclass(frozen=True)
+class Places:
+    """Pictures (states, H, W) or (states, H, W, 1 or 3), uint8, in which a place can be chosen, to see where
+    attention looks from there. `weights` (states, h * w, h * w) are those of each place for all places of a
+    grid of `size` (h, w); `place` (row, column) is chosen first. In `caption` # stands for the share, in
+    percent, of what lies beyond the place and its eight neighbours.
+    """
+
+    title: str
+    pictures: np.ndarray
+    weights: np.ndarray
+    size: tuple[int, int]
+    place: tuple[int, int]
+    caption: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As a film, with a second one of the weights, each place's as shares of its largest."""
+        most = self.weights.max(-1, keepdims=True)
+        drawn = np.round(255 * self.weights / np.where(most > 0, most, 1)).astype(np.uint8)
+        return {
+            **Film(self.title, self.pictures).to_json(),
+            "kind": "places",
+            "weights": Film("", drawn).to_json(),
+            "size": list(self.size),
+            "place": list(self.place),
+            "caption": self.caption,
+        }
+
+
+@dataclass(frozen=True)
 class Histogram:
     """Bars that change from state to state, `densities` (states, bins) over `centres` (bins,), and one
     `curve` (bins,) that they are held against.
@@ -84,7 +113,8 @@ class Curves:
     """Named lines (name, xs, ys) in one frame. `at` says where the marker stands in each state; without it
     there is none. With `log` the ys are drawn on a logarithmic scale, and those of 0 and less left out; with
     `zero` the scale begins at 0. `looks` gives each line the number of its colour and of its dashes (0 none,
-    1 dots, 2 dashes); without it each has a colour of its own.
+    1 dots, 2 dashes); without it each has a colour of its own. With `rows` each series is a row of dots
+    at its xs, or of bars where there are many, and the ys do not count.
     """
 
     title: str
@@ -94,6 +124,7 @@ class Curves:
     log: bool = False
     zero: bool = False
     looks: Sequence[tuple[int, int]] = ()
+    rows: bool = False
 
     def to_json(self) -> dict[str, Any]:
         looks = self.looks or [(k, 0) for k in range(len(self.series))]
@@ -103,6 +134,7 @@ class Curves:
             "x": self.x,
             "log": self.log,
             "zero": self.zero,
+            "rows": self.rows,
             "at": _numbers(self.at),
             "series": [
                 {"name": name, "xs": _numbers(xs), "ys": _numbers(self.heights(ys)), "look": look}
@@ -119,12 +151,12 @@ class Curves:
         return given
 
 
-Cell = Film | Histogram
+Cell = Film | Histogram | Places
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Rows of films and histograms that go through `states` states together, and curves below.
+    """Rows of films, histograms and places that go through `states` states together, and curves below.
 
     `labels` has a sentence for each state, or is empty. `start` is the state that is shown first. A figure
     of one state has no timeline.

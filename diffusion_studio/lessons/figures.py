@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import OptionError, unknown
 from ..imaging.picture import Picture
-from ..inside.figure import Curves, Figure, Film
+from ..inside.figure import Curves, Figure, Film, Places
 from ..runs.applicability import is_guided
 from ..runs.recipe import Recipe
 from ..studio import Studio
@@ -115,21 +115,37 @@ def schedule_samples(
     steps: int = 10,
     fine: int = 50,
     seeds: Sequence[int] = (2, 5, 9, 12),
-    **of_forward: Any,
+    size: int = 64,
+    start: float = 0.0,
 ) -> Made:
-    """`forward`, and below it samples of one network whose steps visit the noise levels of the linear and of
-    the cosine schedule, evenly in their time. They say how far they end from the pictures of `fine` steps on
-    levels of the same schedule, as a common reference would favour the schedule whose levels it has.
-
-    `of_forward` are settings of `forward`.
+    """A photograph under the linear and the cosine schedule, with what each single step keeps and the product
+    of all so far, its alpha bar. Beside it samples of one network whose steps visit the noise levels of the
+    one and of the other schedule, evenly in their time, and where these levels lie. The last caption says how
+    far a sample ends from `fine` steps on levels of the same schedule, as a common reference would favour the
+    schedule whose levels it has. `size` and `start` are those of `forward`.
     """
-    *_, above = forward(studio, ask, **of_forward)
+    from ..diffusion.schedule import SCHEDULES
+
+    bare: dict[str, Any] = {"ways": ("closed",), "curves": (), "histograms": False}
+    *_, above = forward(studio, ask, schedules=_TWO, size=size, start=start, **bare)
     assert isinstance(above, Figure)
+    kept = {name: _alpha_bars(SCHEDULES[name]()) for name in _TWO}
+    [(_, films)] = above.rows
+    # steps into noise at each state
+    counts = np.round(np.linspace(0, len(kept["linear"]), above.states)).astype(int)
+    left = [[1.0, *kept[name]] for name in _TWO]
+    films = [
+        replace(film, captions=[f"{100 * one[n]:.0f}% of its variance left" for n in counts])
+        for film, one in zip(films, left)
+    ]
+    labels = [_product_text(kept, n) for n in counts]
+    above = replace(above, rows=[("", films)], curves=[_product_curves(kept, counts)], labels=labels)
     yield above
     base = studio.recipe(model, label=None, guidance=1.0, seeds=tuple(seeds), steps=fine)
     _check_work([base, replace(base, steps=steps)] * 2)
-    cells, done, total = [], 0, 2 * (fine + steps + 2)
-    for name in ("linear", "cosine"):
+    own = studio.card(model).spec.schedule
+    cells, visited, done, total = [], {}, 0, 2 * (fine + steps + 2)
+    for name in _TWO:
         found: dict[int, list[Any]] = {}
         for count in (fine, steps):
             recipe = replace(base, steps=count, spacing=_spacing_of_schedule(studio, model, name, count))
@@ -140,19 +156,63 @@ def schedule_samples(
                 yield Part(done, total)
         away = _rms(found[steps][-1].x, found[fine][-1].x)
         film = _film(found[steps], "x0", above.states)
-        cells.append(
-            replace(film, title=_distance_text(f"x0, {steps} steps on the {name} levels", away, fine))
-        )
-        yield replace(above, rows=[*above.rows, ("", cells)])
+        said = [*film.captions[:-1], f"{film.captions[-1]}, {away:.2f} RMS from {fine} steps"]
+        cells.append(replace(film, title=f"x0: {steps} steps on {name} levels", captions=said))
+        times = _spacing_of_schedule(studio, model, name, steps)(own, steps)
+        visited[name] = [own.level(float(t)).alpha ** 2 for t in times]
+        places = [_level_rows(kept, visited)] if len(visited) == len(_TWO) else []
+        yield replace(above, rows=[*above.rows, ("", cells)], curves=[*above.curves, *places])
+
+
+_TWO = ("linear", "cosine")
+
+
+def _alpha_bars(schedule: Any) -> np.ndarray:
+    """What is left of the picture's variance after 1, 2, ... T steps: the product of all 1 - beta so far."""
+    return np.array([schedule.level(t).alpha ** 2 for t in range(schedule.timesteps)])
+
+
+def _single(kept: np.ndarray) -> np.ndarray:
+    """What each single step keeps, 1 - beta."""
+    return kept / np.array([1.0, *kept[:-1]])
+
+
+def _product_text(kept: Mapping[str, np.ndarray], count: int) -> str:
+    """The product of the first `count` steps in numbers."""
+    if not count:
+        return "No step yet: the picture itself"
+    said = []
+    for name, one in kept.items():
+        steps = [f"{value:.5f}" for value in _single(one)[:count]]
+        shown = steps if count <= 3 else [*steps[:2], "…", steps[-1]]
+        said.append(f"{name}: {' · '.join(shown)} = {one[count - 1]:.3g}")
+    return f"{count} steps, each keeps 1 − β. {'   '.join(said)}"
+
+
+def _product_curves(kept: Mapping[str, np.ndarray], at: np.ndarray) -> Curves:
+    series, looks = [], []
+    for colour, (name, one) in enumerate(kept.items()):
+        count = np.arange(len(one) + 1)
+        series += [
+            (f"{name}: 1 − β", count[1:], _single(one)),
+            (f"{name}: ᾱ", count, [1.0, *one]),
+        ]
+        looks += [(colour, 2), (colour, 0)]
+    return Curves("one step keeps 1 − β, all of them ᾱ", series, "steps t", at, zero=True, looks=looks)
+
+
+def _level_rows(kept: Mapping[str, np.ndarray], visited: Mapping[str, Sequence[float]]) -> Curves:
+    """Where the levels lie that the schedules practise, and those that runs visit."""
+    series: list[tuple[str, Any, Any]] = []
+    for what, each in (("how often practised", kept), ("visited", visited)):
+        series += [(f"{what}: {name}", one, []) for name, one in each.items()]
+    looks = [(k, 0) for k in range(len(kept))] * 2
+    return Curves("which noise levels", series, "ᾱ: noise to picture", looks=looks, rows=True)
 
 
 def _rms(a: np.ndarray, b: np.ndarray) -> float:
     """The root mean square difference of two pictures (uint8), of pixels from -1 to 1."""
     return float(np.sqrt(np.mean(((a.astype(np.float64) - b.astype(np.float64)) / 127.5) ** 2)))
-
-
-def _distance_text(name: str, away: float, fine: int) -> str:
-    return f"{name}: ends {away:.2f} RMS from {fine} steps on them"
 
 
 def _spacing_of_schedule(studio: Studio, model: str, schedule: str, steps: int) -> Any:
@@ -360,14 +420,16 @@ def targets(
     seed: int = 2,
     levels: int = 16,
 ) -> Made:
-    """One network call read as the noise, the picture and v, each beside the truth, over noise levels.
+    """What becomes of a mistake in the noise, in the picture or in v, over noise levels.
 
     A picture of the model itself is noised with known noise to `levels` levels, from the least noise to the
-    most, so that what the network says can be held against the truth. The curves are the root mean square
-    errors.
+    most. So the mistake of the network's answer is known. The figure makes the same mistake in each of the
+    three, and works out picture and noise from it. The curves are how many times the mistake grows, in the
+    one of the two that is worse.
     """
     from ..diffusion.editing import noised
     from ..diffusion.noise import Noise
+    from ..diffusion.prediction import reading
     from ..diffusion.spacing import path
     from ..imaging.arrays import from_uint8
     from ..inside.drawing import picture as drawn
@@ -380,34 +442,48 @@ def targets(
     x0 = from_uint8(frames[-1].x)
     eps = Noise((seed + 1000,), tuple(x0.shape[1:]))(0)
     denoise = loaded.denoiser(label)
-    films: dict[str, list[np.ndarray]] = {"x": []}
-    errors, shares, labels = {"noise": [], "picture": [], "v": []}, [], []
-    for level in path(loaded.schedule, levels)[-2::-1]:  # but for the clean end
+    films: dict[str, list[np.ndarray]] = {}
+    wrong: dict[str, list[float]] = {}
+    grows: dict[str, list[float]] = {name: [] for name in _SAID}
+    shares, labels = [], []
+    shown = [loaded.schedule.level(loaded.schedule.t_min), *path(loaded.schedule, levels)[-2::-1]]
+    for level in shown:
         x = noised(x0, level, eps)
-        answer = ask(lambda: denoise(x, level))
-        v, true_v = (level.alpha * e - level.sigma * p for e, p in ((answer.eps, answer.x0), (eps, x0)))
-        films["x"].append(drawn(x[0].double().numpy()))
-        for name, truth, said in (("noise", eps, answer.eps), ("picture", x0, answer.x0), ("v", true_v, v)):
-            scale = 1.0 if name == "picture" else 3.0
-            for half, value in (("truth", truth), ("answer", said)):
-                films.setdefault(f"{name} {half}", []).append(drawn(value[0].double().numpy() / scale))
-            errors[name].append(float((said - truth).square().mean().sqrt()))
+        mistake = ask(lambda: denoise(x, level)).eps - eps
+        size = _root_mean_square(mistake)
+        for part, truth, scale in (("picture", x0, 1.0), ("noise", eps, 3.0)):
+            films.setdefault(part, []).append(drawn(truth[0].double().numpy() / scale))
+        for name in _SAID:
+            meant = reading(name, level, loaded.schedule)
+            found = meant.read(meant.target(x0, eps) + mistake, x)
+            for part, value, truth, scale in (("picture", found.x0, x0, 1.0), ("noise", found.eps, eps, 3.0)):
+                films.setdefault(f"{part} {name}", []).append(drawn(value[0].double().numpy() / scale))
+                wrong.setdefault(f"{part} {name}", []).append(_root_mean_square(value - truth))
+            worst = max(wrong[f"{part} {name}"][-1] for part in ("picture", "noise"))
+            grows[name].append(worst / size)
         shares.append(level.t / max(loaded.schedule.t_max, 1e-9))
-        labels.append(f"t = {level.t:.0f}: {level.alpha:.3f} · picture + {level.sigma:.3f} · noise")
-        yield Part(len(labels), levels)
-    rows: list[tuple[str, list[Film]]] = [("", [Film(_GOES_IN, np.stack(films["x"]))])]
-    for name, title in _TARGETS.items():
-        said = [f"error {one:.2f}" for one in errors[name]]
-        truth, answer = (np.stack(films[f"{name} {half}"]) for half in ("truth", "answer"))
-        rows.append((title, [Film("in truth", truth), Film("as the network says", answer, said)]))
-    order = np.argsort(shares)
-    series = [(name, np.array(shares)[order], np.array(values)[order]) for name, values in errors.items()]
-    curves = Curves("error of the answer (RMS)", series, "t / T: picture to noise", shares, log=True)
+        factors = f"{level.alpha:.3f} · picture + {level.sigma:.3f} · noise"
+        labels.append(f"t = {level.t:.0f}: {factors}. The network's mistake here: {size:.2g}")
+        yield Part(len(labels), len(shown))
+    rows: list[tuple[str, list[Film]]] = []
+    for part, title in _WORKED_OUT.items():
+        cells = [Film("in truth", np.stack(films[part]))]
+        for name, said in _SAID.items():
+            captions = [f"wrong by {one:.2g}" for one in wrong[f"{part} {name}"]]
+            cells.append(Film(f"mistake in {said}", np.stack(films[f"{part} {name}"]), captions))
+        rows.append((title, cells))
+    series = [(f"in {_SAID[name]}", shares, values) for name, values in grows.items()]
+    title = "how many times the mistake grows"
+    curves = Curves(title, series, "t / T: picture to noise", shares, log=True)
     yield Figure(len(shares), rows, [curves], labels, len(shares) - 1)
 
 
-_GOES_IN = "what goes in: x_t"
-_TARGETS = {"noise": "the noise ε", "picture": "the picture x0", "v": "v, the mixture"}
+_SAID = {"eps": "ε", "x0": "x0", "v": "v"}
+_WORKED_OUT = {"picture": "the picture that is worked out", "noise": "the noise that is worked out"}
+
+
+def _root_mean_square(values: Any) -> float:
+    return float(values.double().square().mean().sqrt())
 
 
 # ---- learning
@@ -479,33 +555,29 @@ def network(
     label: str | None = "Sneaker",
     seed: int = 3,
     steps: int = 12,
-    leave_out: str = "both",
+    leave_out: Sequence[str] = ("skip", "attention"),
+    place: Sequence[int] = (4, 2),
 ) -> Made:
     """The U-Net drawn with a run's data in it: of each size the busiest channel on the way down, in the
-    middle and on the way up; the embedding of t and label that enters every block; and where the place in the
-    centre attends. Then x0 with and without what `leave_out` names: "skip", the skip that enters the finest
-    block, "middle", the block of the smallest size, or "both", one at a time.
+    middle and on the way up, and the embedding of t and label that enters every block. Beside it the picture,
+    in which a place can be chosen, to see where it attends; `place` (row, column) of the smallest size is
+    chosen first. Then x0 with and without each of what `leave_out` names: "skip", the skip that enters the
+    finest block, "middle", the block of the smallest size, and "attention", all of it.
     """
     from ..inside import drawing
     from ..inside.network_view import run_blocks
     from ..inside.run import Run
-    from ..inside.views import view
 
-    if leave_out not in ("skip", "middle", "both"):
-        raise unknown("part", leave_out, ("skip", "middle", "both"))
+    for name in leave_out:
+        if name not in _LEFT_OUT:
+            raise unknown("part", name, _LEFT_OUT, field="leave_out")
     recipe = studio.recipe(model, label=label, seeds=(seed,), steps=steps, guidance=1.0)
     run = ask(lambda: Run.of(studio, recipe))
     blocks = ask(lambda: run_blocks(run.state(0)))
     chosen = _levels(blocks)
-    left_out = {
-        "skip": [one for one in blocks if one.skip][-1],
-        "middle": min(blocks, key=lambda one: one.size[0]),
-    }
-    if leave_out != "both":
-        left_out = {leave_out: left_out[leave_out]}
-    whole, drawings = [], []
-    without: dict[str, list[np.ndarray]] = {name: [] for name in left_out}
-    change: dict[str, list[float]] = {name: [] for name in left_out}
+    whole, drawings, weights = [], [], []
+    without: dict[str, list[np.ndarray]] = {name: [] for name in leave_out}
+    change: dict[str, list[float]] = {name: [] for name in leave_out}
     for k in range(steps):
         outputs = ask(lambda: _outputs(run.state(k), ["time", *(block.name for _, block in chosen)]))
         maps = {}
@@ -513,26 +585,23 @@ def network(
             channels = outputs[block.name][0].double().numpy()
             busiest = channels[channels.reshape(len(channels), -1).var(1).argmax()]
             maps[name] = drawing.signed(busiest - busiest.mean())
-        for name, block in left_out.items():
-            part = "skip" if name == "skip" else "block"
-            cut = ask(lambda: view(run, None, "network", k, block=block.name, part=part, factor=0.0))
-            x0 = cut["x0"]
-            without[name].append(drawing.picture(cut["x0_scaled"]))
-            change[name].append(float(cut.numbers["change_size"]))
+        x0, size, looked = ask(lambda: _attention(run.state(k)))
+        weights.append(looked)
+        for name in leave_out:
+            cut = ask(lambda: _left_out(run, k, name, blocks))
+            without[name].append(drawing.picture(cut))
+            change[name].append(float(np.sqrt(np.mean((cut - x0) ** 2))))
         whole.append(drawing.picture(x0))
         now = run.state(k)
         x = now.x[0].double().numpy()
         state, eps = drawing.picture(x / 3), (x - now.level.alpha * x0) / now.level.sigma
         beside = {"t, label": drawing.signed(_square(outputs["time"][0].double().numpy()))}
-        looked = ask(lambda: view(run, None, "attention", k)).arrays
-        if sizes := sorted(
-            (name for name in looked if name.startswith("place_")), key=lambda n: looked[n].size
-        ):
-            beside["attention"] = drawing.heat(looked[sizes[0]])
         drawings.append(_drawn_network(state, maps, drawing.picture(eps / 3), beside))
         yield Part(k + 1, steps)
         if k in (0, steps - 1):
             levels = [Film("the U-Net, with this state in it", np.stack(drawings))]
+            start = (min(place[0], size[0] - 1), min(place[1], size[1] - 1))
+            looks = Places(_LOOKS, np.stack(whole), np.stack(weights), size, start, _BEYOND)
             answers = [Film("what the network expects: x0", np.stack(whole))]
             answers += [Film(_LEFT_OUT[name], np.stack(one)) for name, one in without.items()]
             counted = range(1, k + 2)
@@ -540,10 +609,59 @@ def network(
             series = [(_LEFT_OUT[name].removeprefix("x0 "), counted, one) for name, one in change.items()]
             title = "how much leaving it out changes x0 (RMS)"
             curves = [Curves(title, series, "step: noise to picture", counted, log=True)][: k and 1]
-            yield Figure(k + 1, [("", levels), ("", answers)], curves, labels)
+            yield Figure(k + 1, [("", levels), ("", [looks]), ("", answers)], curves, labels)
 
 
-_LEFT_OUT = {"skip": "x0 without the finest skip", "middle": "x0 without the middle"}
+_LEFT_OUT = {
+    "skip": "x0 without the finest skip",
+    "middle": "x0 without the middle",
+    "attention": "x0 without attention",
+}
+_LOOKS = "click a place: where does it look?"
+_BEYOND = "# % of its attention goes beyond its neighbours (dashed)"
+
+
+def _attention(state: Any) -> tuple[np.ndarray, tuple[int, int], np.ndarray]:
+    """x0 (C, H, W) of one call, the smallest size (h, w) with attention, and from each of its places the
+    weights of all (h * w, h * w), averaged over its layers and heads.
+    """
+    from ..inside.attention_view import SELF, layers
+
+    found, x0 = layers(state, 0)
+    own = [one for one in found if one.kind == SELF]
+    size = min((one.size for one in own), key=lambda one: one[0] * one[1])
+    weights = [one.weights(0)[..., one.memory :].mean(0) for one in own if one.size == size]
+    return x0[0].double().numpy(), size, np.mean([one.double().numpy() for one in weights], axis=0)
+
+
+def _left_out(run: Any, k: int, name: str, blocks: Sequence[Any]) -> np.ndarray:
+    """x0 (C, H, W) of state k without a part of the network."""
+    from ..inside.views import view
+
+    if name == "attention":
+        return run.state(k).ask_network(lambda: _no_attention(run.model.network)).x0[0].double().numpy()
+    if name == "skip":
+        part, block = "skip", [one for one in blocks if one.skip][-1]
+    else:
+        part, block = "block", min(blocks, key=lambda one: one.size[0])
+    return view(run, None, "network", k, block=block.name, part=part, factor=0.0)["x0_scaled"]
+
+
+@contextmanager
+def _no_attention(network: Any) -> Iterator[None]:
+    """Each attention adds nothing."""
+    from ..networks.blocks import Attention
+
+    hooks = [
+        module.out.register_forward_hook(lambda module, args, output: output.mul(0))
+        for module in network.modules()
+        if isinstance(module, Attention)
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 _CELL, _EDGE, _LETTERS = 96, 16, 20  # pixels of a map in the drawing, around it, and of its letters
@@ -562,8 +680,8 @@ def _drawn_network(
     beside: Mapping[str, np.ndarray],
 ) -> np.ndarray:
     """(H, W, 3): the state at the left, the maps on their way down and up, the answer about the noise at the
-    right, and the skips as dashed lines between equal sizes. `beside` are one or two pictures below the state
-    and below the answer. The letters are large, for a phone, and symbols, the same in all languages.
+    right, and the skips as dashed lines between equal sizes. `beside` are pictures below the state. The
+    letters are large, for a phone, and symbols, the same in all languages.
     """
     from PIL import Image, ImageDraw
 
@@ -605,8 +723,8 @@ def _drawn_network(
     for k, name in enumerate(names):
         put(k + 1, rows[k], name.split(", ")[-1], maps[name])
     put(len(names) + 1, 0, _EPSILON, answer)
-    for column, (title, pixels) in zip((0, len(names)), beside.items()):
-        put(column, depth, title, pixels)
+    for title, pixels in beside.items():
+        put(0, depth, title, pixels)
     for k, (before, after) in enumerate(zip([0, *rows], [*rows, 0])):  # the way through
         (left, top), (right, below) = place(k, before), place(k + 1, after)
         lower = (after > before) - (after < before)  # -1, 0, 1: up, on one level, down

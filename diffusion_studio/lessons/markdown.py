@@ -2,6 +2,7 @@
 *italic*, `code`, links, and indices of symbols such as x_t and ᾱ_{t-1}. All else is text.
 
 [[Edit > A part]] names controls of the page, tabs and buttons too; a test compares them with the page.
+A line "??? Title" folds up what follows it, to the next such line or the end.
 """
 
 from __future__ import annotations
@@ -20,12 +21,23 @@ _INLINE = (
     ),
 )
 
+_FOLD = re.compile(r"^\?\?\? +(.+)$", re.MULTILINE)
 
 _INDEX = re.compile(r"([xεβμΣᾱLmC]|θ)_(?:\{([^}]+)\}|([0-9tsθ₁₂](?![A-Za-z])))")
 
 
 def html_of(text: str) -> str:
     """The text as HTML. HTML in the text is escaped."""
+    open_part, *folded = _FOLD.split(text)
+    made = _blocks(open_part)
+    for title, inner in zip(folded[::2], folded[1::2]):
+        made += (
+            f'\n<details class="more"><summary>{inline(title.strip())}</summary>{_blocks(inner)}</details>'
+        )
+    return made.strip()
+
+
+def _blocks(text: str) -> str:
     blocks = re.split(r"\n\s*\n", text.strip())
     return "\n".join(_block(one.strip().splitlines()) for one in blocks if one.strip())
 

@@ -5,14 +5,15 @@ translation`, with `{}` for what changes. Numbers and names of schedules stay.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..errors import StudioError
-from ..inside.figure import Curves, Figure, Film, Histogram
+from ..inside.figure import Cell, Curves, Figure, Histogram, Places
 from .lesson import WORDS, words
 
 PHRASES = "figures.txt"
@@ -49,12 +50,17 @@ def decimal(language: str, folder: Path = FOLDER) -> str:
     return words(language, folder).get("decimal", ".") if (folder / language / WORDS).is_file() else "."
 
 
-def translator(language: str, folder: Path = FOLDER) -> Callable[[str], str]:
+def translator(
+    language: str, folder: Path = FOLDER, names: Mapping[str, str] = MappingProxyType({})
+) -> Callable[[str], str]:
     """A function from a text of a figure to its translation. A text without a phrase stays as it is; so does
     its full stop. What a phrase's `{}` stands for is translated too, and numbers get the language's decimal
-    mark.
+    mark. `names` are further translations, of a lesson's own rows.
     """
-    known, mark = phrases(language, folder), decimal(language, folder)
+    own = [
+        (re.compile(re.escape(old)), new.replace("{", "{{").replace("}", "}}")) for old, new in names.items()
+    ]
+    known, mark = [*own, *phrases(language, folder)], decimal(language, folder)
 
     def translate(text: str) -> str:
         for pattern, other in known:
@@ -65,11 +71,19 @@ def translator(language: str, folder: Path = FOLDER) -> Callable[[str], str]:
     return lambda text: _NUMBER.sub(rf"\1{mark}\2", translate(text))
 
 
-def translated(figure: Figure, language: str, folder: Path = FOLDER) -> Figure:
-    """The figure with all its texts in a language."""
+def row_names(plain: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, str]:
+    """How the rows of a figure are named in the settings of a lesson's translation."""
+    pairs = zip(plain.get("rows", ()), other.get("rows", ()))
+    return {a["name"]: b["name"] for a, b in pairs if "name" in a and "name" in b}
+
+
+def translated(
+    figure: Figure, language: str, folder: Path = FOLDER, names: Mapping[str, str] = MappingProxyType({})
+) -> Figure:
+    """The figure with all its texts in a language; see `translator` about `names`."""
     if not phrases(language, folder):
         return figure
-    say = translator(language, folder)
+    say = translator(language, folder, names)
     return replace(
         figure,
         rows=[(say(name), [_cell(one, say) for one in cells]) for name, cells in figure.rows],
@@ -78,7 +92,9 @@ def translated(figure: Figure, language: str, folder: Path = FOLDER) -> Figure:
     )
 
 
-def _cell(cell: Any, say: Callable[[str], str]) -> Film | Histogram:
+def _cell(cell: Any, say: Callable[[str], str]) -> Cell:
+    if isinstance(cell, Places):
+        return replace(cell, title=say(cell.title), caption=say(cell.caption))
     if isinstance(cell, Histogram):
         return replace(cell, title=say(cell.title), curve_name=say(cell.curve_name))
     return replace(cell, title=say(cell.title), captions=[say(one) for one in cell.captions])

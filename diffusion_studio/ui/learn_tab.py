@@ -24,7 +24,7 @@ from ..inside.figure import Figure
 from ..lessons import figures
 from ..lessons.lesson import FIRST, Lesson, LessonError, course, languages, symbols, words
 from ..lessons.markdown import html_of, inline
-from ..lessons.translation import translated
+from ..lessons.translation import row_names, translated
 from ..runs.recipe import Recipe
 from ..studio import Studio
 from .compare_tab import CompareTab
@@ -43,8 +43,11 @@ MARKED = ("end seen", "end next")  # words with marks of Markdown
 
 @dataclass
 class Job:
-    """A figure that is being computed. `number` counts what there has been of it so far."""
+    """The figure of the lesson `name` that is being computed, in English. `number` counts what there has been
+    of it so far.
+    """
 
+    name: str = ""
     figure: Figure | None = None
     number: int = 0
     part: figures.Part | None = None
@@ -73,6 +76,7 @@ class LearnTab:
     def __init__(self, studio: Studio, compute: Compute) -> None:
         self.studio, self.compute = studio, compute
         self._jobs: dict[str, Job] = {}
+        self._whole: dict[str, Figure] = {}  # the last one of each lesson, for the change of language
         self._lock = threading.Lock()
         self.element: gr.HTML = lazy(
             '<div class="ds-learn"></div>',
@@ -150,22 +154,27 @@ class LearnTab:
         return {"figure": figure, "loops": "round" if one.teaser in ROUND else "back"}
 
     def figure(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Begin to compute a lesson's figure; see `more` for the answer."""
+        """Begin to compute a lesson's figure; see `more` for the answer. With `again` a page asks for a
+        figure that it has in another language: it is told again, where it is still there.
+        """
         one = self._lesson(given)
-        name, job = secrets.token_urlsafe(12), Job()
+        if given.get("again") and (kept := self._whole.get(one.name)) is not None:
+            told = self._told(kept, one.name, given)
+            return {"job": "", "seen": 0, "done": True, "language": _language(given), "figure": told}
+        name, job = secrets.token_urlsafe(12), Job(one.name)
         with self._lock:
             for old in [key for key, kept in self._jobs.items() if kept.done or _is_abandoned(kept)]:
                 self._jobs.pop(old).ended.set()
             if len(self._jobs) >= MOST_JOBS:
                 raise OptionError("figure", "Too many figures are being computed now. Try again in a minute.")
             self._jobs[name] = job
-        threading.Thread(target=self._compute, args=(one, job), name="lesson", daemon=True).start()
-        return self.more({"job": name, "seen": 0})
+        threading.Thread(target=self._compute, args=(job,), name="lesson", daemon=True).start()
+        return self.more({"job": name, "seen": 0, "language": given.get("language")})
 
     def more(self, given: dict[str, Any]) -> dict[str, Any]:
-        """What there is of a job's figure: {job, seen, done}, where it is newer than `seen` {figure}, how far
-        it is {part}, and while it is computed its place among those that wait, and how many take turns with
-        it {place, others}.
+        """What there is of a job's figure: {job, seen, done}, where it is newer than `seen` {figure} and its
+        {language}, how far it is {part}, and while it is computed its place among those that wait, and how
+        many take turns with it {place, others}.
         """
         name, seen = given.get("job"), given.get("seen")
         if not isinstance(name, str) or (job := self._jobs.get(name)) is None:
@@ -181,7 +190,9 @@ class LearnTab:
             self._jobs.pop(name, None)
         if error:
             return {"error": error}
-        news: dict[str, Any] = {"figure": figure.to_json()} if figure is not None and number != seen else {}
+        news: dict[str, Any] = {}
+        if figure is not None and number != seen:
+            news = {"figure": self._told(figure, job.name, given), "language": _language(given)}
         if part is not None and not done:
             news["part"] = [part.done, part.of]
         if stands is not None and not done:
@@ -195,6 +206,11 @@ class LearnTab:
             if isinstance(one, Lesson) and one.name == given.get("name"):
                 return one
         raise OptionError("lesson", f"There is no lesson {given.get('name')!r:.60}. Choose one of the list.")
+
+    def _told(self, figure: Figure, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """A lesson's figure in the language that is asked for."""
+        plain, one = self._lesson({"name": name}), self._lesson({"name": name, "language": _language(given)})
+        return translated(figure, one.language, names=row_names(plain.settings, one.settings)).to_json()
 
     def _next_place(self, one: Lesson) -> dict[str, Any]:
         """The place to which the lesson leads: a tab with settings, a recipe, or a race."""
@@ -217,12 +233,13 @@ class LearnTab:
             "note": words(one.language)[note],
         }
 
-    def _compute(self, one: Lesson, job: Job) -> None:
-        turn = self.compute.turn(job.ended)
+    def _compute(self, job: Job) -> None:
+        turn, one = self.compute.turn(job.ended), self._lesson({"name": job.name})
 
         def items() -> figures.Made:
             yield from figures.draw(self.studio, one.figure, one.settings, turn.ask)
 
+        watched = True
         try:
             for found in self.compute.watched(items(), 0.0, turn):
                 if isinstance(found, figures.Part):
@@ -230,9 +247,12 @@ class LearnTab:
                 elif isinstance(found, Progress):
                     job.put(stands=found)
                 else:
-                    job.put(figure=translated(found, one.language))
+                    job.put(figure=found)
                 if _is_abandoned(job):
+                    watched = False
                     job.ended.set()
+            if job.figure is not None and watched and not _is_abandoned(job):
+                self._whole[job.name] = job.figure
             job.put(done=True)
         except StudioError as error:
             job.put(done=True, error=in_words(error))

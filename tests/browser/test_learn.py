@@ -193,6 +193,58 @@ def test_what_a_browser_keeps_may_be_anything(desktop, stored):
     assert desktop.locator("#learn .course ol button").count() == 9
 
 
+def test_a_place_is_clicked_and_the_language_keeps_the_figure(page):
+    """Lesson 5: where a place looks, by click and by keys; the figure stays as it was in another language."""
+    open_tab(page, "Learn")
+    page.click("#learn [data-lesson^='5-']")
+    lesson(page, "5-the-network", "question")
+    answer(page, 1)
+    lesson(page, "5-the-network", "whole")
+    page.wait_for_selector("#learn .places[data-ready=true]", timeout=WAIT)
+    page.wait_for_selector("#learn .whole .ds-figure[data-playing=false]", timeout=WAIT)
+    page.locator("#learn .transport input").fill("11")
+    places, said = (
+        page.locator("#learn .places"),
+        "document.querySelector('#learn .place-cell .caption').textContent",
+    )
+    assert places.get_attribute("data-place") == "6,3"
+    before = page.evaluate(said)
+    box = places.bounding_box()
+    places.click(position={"x": box["width"] * 0.05, "y": box["height"] * 0.05})
+    assert places.get_attribute("data-place") == "0,0"
+    after = page.evaluate(said)
+    assert before != after and after.endswith("% of its attention goes beyond its neighbours (dashed)")
+    page.keyboard.press("ArrowRight")
+    assert places.get_attribute("data-place") == "0,1"
+    assert (
+        page.locator("#learn .whole .ds-figure").get_attribute("data-state") == "11"
+    )  # not the slider's keys
+    page.locator("#learn .transport input").fill("4")
+    page.select_option("#learn .language", "de")
+    page.wait_for_selector(
+        "#learn .whole .ds-figure figcaption:has-text('eine Stelle anklicken')", timeout=WAIT
+    )
+    assert page.locator("#learn .whole .ds-figure").get_attribute("data-state") == "4"
+    assert page.inner_text("#learn .verdict").startswith("Das stimmt")
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+
+
+@pytest.mark.parametrize("number", [3, 5, 6])
+def test_question_and_curves_are_in_sight_on_a_large_screen(desktop, number):
+    desktop.set_viewport_size({"width": 1920, "height": 1080})
+    open_tab(desktop, "Learn")
+    one = LESSONS[number - 1]
+    desktop.click(f"#learn [data-lesson='{one.name}']")
+    lesson(desktop, one.name, "question")
+    answer(desktop, one.right)
+    lesson(desktop, one.name, "whole")
+    desktop.wait_for_function(
+        "(() => { const boxes = ['.question', '.whole .curves svg', '.whole canvas'].flatMap((where) => "
+        "[...document.querySelectorAll(`#learn ${where}`)]).map((found) => found.getBoundingClientRect());"
+        "return boxes.length > 4 && boxes.every((box) => box.top >= 0 && box.bottom <= innerHeight); })()"
+    )
+
+
 def test_a_figure_goes_on_while_another_lesson_is_read(desktop):
     """And the answered question stands above it, in sight."""
     open_tab(desktop, "Learn")

@@ -57,3 +57,16 @@ test('a state lies row by row in its sheet', () => {
   assert.deepEqual(plot.corner(0, 8, 64, 32), [0, 0]);
   assert.deepEqual(plot.corner(9, 8, 64, 32), [64, 32]);
 });
+
+test('the share of attention beyond a place and its neighbours', () => {
+  const weights = [0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 6];     // 4 by 4: at (1, 1) and at (3, 3)
+  assert.equal(plot.shareBeyond(weights, 4, 1, 1), 0.75);
+  assert.equal(plot.shareBeyond(weights, 4, 2, 2), 0);
+  assert.equal(plot.shareBeyond(weights, 4, 0, 3), 1);                 // (1, 1) is next to (0, 3) in the list alone
+  assert.equal(plot.shareBeyond([0, 0], 2, 0, 0), 0);
+});
+
+test('how many numbers lie in each part of a range', () => {
+  assert.deepEqual(plot.shares([0, 0.1, 0.6, 1], [0, 1], 2), [0.5, 0.5]);
+  assert.deepEqual(plot.shares([3, 3], [2, 4], 4), [0, 0, 1, 0]);
+});

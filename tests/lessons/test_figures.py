@@ -13,7 +13,7 @@ from diffusion_studio.compare.recipes import RaceRecipe
 from diffusion_studio.diffusion.schedule import CLEAN
 from diffusion_studio.errors import OptionError
 from diffusion_studio.imaging.frame import Frame
-from diffusion_studio.inside.figure import Figure, Film, Histogram
+from diffusion_studio.inside.figure import Figure, Film, Histogram, Places
 from diffusion_studio.lessons.figures import FIGURES, _learning, check, draw
 from diffusion_studio.lessons.lesson import course
 from diffusion_studio.lessons.translation import translated
@@ -38,7 +38,16 @@ def drawn(studio, number: int, **changes) -> Figure:
     return last
 
 
-SYMBOLS = {"t / T", "linear", "log-SNR"}  # as in German
+SYMBOLS = {
+    "t / T",
+    "linear",
+    "linear: ᾱ",
+    "linear: 1 − β",
+    "log-SNR",
+    "in ε",
+    "in x0",
+    "in v",
+}  # as in German
 
 
 def untranslated(figure: Figure, settings: dict) -> list[str]:
@@ -59,6 +68,7 @@ def texts(figure: Figure) -> list[str]:
         *(name for name, _ in figure.rows),
         *(cell.title for cell in cells),
         *(said for cell in cells if isinstance(cell, Film) for said in cell.captions),
+        *(cell.caption for cell in cells if isinstance(cell, Places)),
         *(cell.curve_name for cell in cells if isinstance(cell, Histogram)),
         *(said for one in figure.curves for said in (one.title, one.x, *(line[0] for line in one.series))),
     ]
@@ -95,19 +105,34 @@ def test_2_one_step_ends_in_speckles_and_more_steps_agree(studio):
     assert figure.rows[0][1][0].captions[-1].startswith("step 1 of 1")
 
 
-def test_3_the_picture_is_worse_at_much_noise_and_the_noise_at_little(studio):
+def test_3_a_mistake_in_v_never_grows(studio):
     figure = drawn(studio, 3)
     found = curves(figure)  # from the least noise to the most, and so are the states
     assert np.all(np.diff(figure.curves[0].at) > 0) and figure.start == figure.states - 1
-    assert figure.labels[0].endswith("0.978 · picture + 0.207 · noise")  # as the lesson says
-    assert np.all(found["v"] >= 0.999 * np.maximum(found["noise"], found["picture"]))
-    assert found["v"][0] < 1.1 * found["noise"][0] and found["v"][-1] < 1.1 * found["picture"][-1]
-    assert found["picture"][-1] > 10 * found["noise"][-1]
-    assert found["noise"][0] > 2 * found["picture"][0]
+    levels = [
+        (float(a), float(b)) for a, b in re.findall(r"(\S+) · picture \+ (\S+) · noise", str(figure.labels))
+    ]
+    alpha, sigma = np.array(levels).T
+    assert len(levels) == figure.states and levels[-1] == (0.006, 1.0)  # as the lesson says
+    # worked out by hand: from eps to the picture one divides by alpha, from x0 to the noise by sigma
+    np.testing.assert_allclose(found["in ε"][1:-2], np.maximum(1, sigma / alpha)[1:-2], rtol=0.05)
+    np.testing.assert_allclose(found["in x0"][1:], np.maximum(1, alpha / sigma)[1:], rtol=0.05)
+    np.testing.assert_allclose(found["in v"], np.maximum(alpha, sigma), atol=0.001)
+    assert found["in ε"][-1] == pytest.approx(160, rel=0.03) and found["in x0"][0] == pytest.approx(
+        100, rel=0.01
+    )
     # each answer stands beside the truth, and says how far it is from it
-    assert [name for name, _ in figure.rows] == ["", "the noise ε", "the picture x0", "v, the mixture"]
-    for name, (_, (truth, said)) in zip(("noise", "picture", "v"), figure.rows[1:]):
-        assert truth.title == "in truth" and said.captions[-1] == f"error {found[name][-1]:.2f}"
+    [(_, (truth, eps, x0, v)), (_, noises)] = figure.rows
+    assert truth.title == noises[0].title == "in truth" and [one.title for one in noises[1:]] == [
+        one.title for one in (eps, x0, v)
+    ]
+
+    def away(one, other, state):
+        return np.abs(one.pictures[state].astype(float) - other.pictures[state]).mean()
+
+    assert away(eps, truth, -1) > 20 * max(away(x0, truth, -1), away(v, truth, -1), 1)
+    assert away(noises[2], noises[0], 1) > 2 * max(away(noises[one], noises[0], 1) for one in (1, 3))
+    assert eps.captions[-1] == "wrong by 1.3" and "mistake here: 0.0084" in figure.labels[-1]
 
 
 @pytest.mark.slow
@@ -132,15 +157,13 @@ def test_4_a_training_that_ends_before_its_steps_says_so():
 
 
 def test_5_without_the_finest_skip_the_picture_falls_apart(studio):
-    figure = drawn(studio, 5, steps=4)
-    (_, (network,)), (_, (whole, without, middle)) = figure.rows
+    figure = drawn(studio, 5, steps=4, leave_out=["skip", "middle", "attention"])
+    (_, (network,)), (_, (_,)), (_, (whole, without, middle, _)) = figure.rows
     states, height, width, channels = network.pictures.shape
     assert (states, channels) == (4, 3) and width > 1.6 * height  # the page shows it wide
     assert (network.pictures[0] != network.pictures[3]).mean() > 0.1  # with the run's data in it
-    # below the state the embedding of t, below the answer where the centre looks: other at each step
-    for left in (16, width - 16 - 2 * 120):
-        corner = network.pictures[:, height - 16 - 96 :, left : left + 96]
-        assert (corner[0] != 255).any() and (corner[0] != corner[3]).mean() > 0.1
+    corner = network.pictures[:, height - 16 - 96 :, 16 : 16 + 96]  # the embedding of t: other at each step
+    assert (corner[0] != 255).any() and (corner[0] != corner[3]).mean() > 0.1
     k = 2
     rough = [np.abs(np.diff(one.pictures[k].astype(float), axis=1)).mean() for one in (whole, without)]
     assert rough[1] > 4 * rough[0]
@@ -149,31 +172,66 @@ def test_5_without_the_finest_skip_the_picture_falls_apart(studio):
     assert found["without the finest skip"][0] > 100 * found["without the middle"][0]
 
 
-@pytest.mark.parametrize("part", ["skip", "middle"])
+@pytest.mark.parametrize("part", ["skip", "middle", "attention"])
 def test_5_one_part_alone(studio, part):
-    (_, (_,)), (_, cells) = drawn(studio, 5, steps=2, leave_out=part).rows
-    assert len(cells) == 2 and ("skip" in cells[1].title) == (part == "skip")
+    *_, (_, cells) = drawn(studio, 5, steps=2, leave_out=[part]).rows
+    assert len(cells) == 2 and part in cells[1].title
 
 
 @pytest.mark.slow
-def test_5_at_the_last_step_a_slightly_noisy_shoe_remains(studio):
+def test_5_where_attention_looks_and_when_it_helps(studio):
     figure = drawn(studio, 5)
-    change = curves(figure)["without the finest skip"]
+    _, (_, [looks]), (_, [whole, without, _]) = figure.rows
+    weights = looks.weights
+    assert weights.shape == (12, 64, 64) and looks.size == (8, 8)
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-4)  # the shares add up
+    # at the end: from the trousers at the trousers, from the background at the background
+    inside = whole.pictures[-1][..., 0].reshape(8, 4, 8, 4).mean((1, 3)).ravel() > 64
+    first = looks.place[0] * 8 + looks.place[1]  # the place that is chosen first, at the hem
+    own, others = weights[-1][inside][:, inside].sum(1), weights[-1][~inside][:, ~inside].sum(1)
+    assert inside[first] and inside.mean() == pytest.approx(0.25, abs=0.03)
+    assert own.mean() == pytest.approx(0.7, abs=0.03) and others.mean() > 0.7
+    row, column = np.divmod(np.arange(64), 8)
+    near = (abs(row[:, None] - row) <= 1) & (abs(column[:, None] - column) <= 1)
+    beyond = (weights[-1] * ~near).sum(-1)
+    assert beyond[inside].mean() > 0.5 and beyond[first] > 0.5
+    assert weights[-1][first][row < 4].sum() > 0.4  # in the upper half
+    found = curves(figure)
+    assert found["without attention"][0] == pytest.approx(0.52, abs=0.02)  # helps at first
+    assert found["without attention"][-1] < 0.01
+    # without the finest skip slightly noisy trousers remain at the last step
+    change = found["without the finest skip"]
     assert change[0] > 100 and change[-1] < 0.5  # of pixels from -1 to 1
-    _, without, _ = figure.rows[1][1]
-    whole = figure.rows[1][1][0]
     assert np.corrcoef(whole.pictures[-1].ravel(), without.pictures[-1].ravel())[0, 1] > 0.9
 
 
 @pytest.mark.slow
 def test_6_the_schedules_halfway(studio):
     figure = drawn(studio, 6)
-    at = {name: np.interp(0.5, xs, ys) for name, xs, ys in figure.curves[0].series}
-    assert at["linear"] == pytest.approx(0.08, abs=0.01) and at["cosine"] == pytest.approx(0.49, abs=0.01)
+    product, levels = figure.curves
+    found = {name: np.asarray(ys) for name, _, ys in product.series}
+    for name, halfway in (("linear", 0.0786), ("cosine", 0.494)):
+        single, left = found[f"{name}: 1 − β"], found[f"{name}: ᾱ"]
+        np.testing.assert_allclose(np.cumprod(single), left[1:], rtol=1e-6)  # DDPM's eq. 4
+        assert left[500] == pytest.approx(halfway, abs=0.0005)
+        assert f"{name}: " in figure.labels[25] and f" = {halfway:.3g}" in figure.labels[25]
+    np.testing.assert_allclose(1 - found["linear: 1 − β"], np.linspace(1e-4, 0.02, 1000), rtol=1e-4)
+    share = (np.arange(1001) / 1000 + 0.008) / 1.008  # Improved DDPM's eq. 17
+    cosine = np.cos(share * np.pi / 2) ** 2
+    np.testing.assert_allclose(found["cosine: ᾱ"][:-1], (cosine / cosine[0])[:-1], rtol=1e-4)
+    assert figure.labels[25].startswith(
+        "500 steps, each keeps 1 − β. linear: 0.99990 · 0.99988 · … · 0.98996"
+    )
+    dots = [np.asarray(xs) for _, xs, _ in levels.series]
+    assert levels.rows and [len(one) for one in dots] == [1000, 1000, 10, 10]
+    crowded = [(one < 0.1).mean() for one in dots]
+    assert crowded[0] > 0.5 and crowded[1] < 0.25 and crowded[2] > crowded[3]
     assert figure.start == 25
     (_, (photograph, _)), (_, samples) = figure.rows
     assert all(len(one.pictures) == len(photograph.pictures) for one in samples)
-    away = [float(one.title.split("ends ")[1].split()[0]) for one in samples]
+    assert photograph.captions[25] == "8% of its variance left"
+    away = [float(one.captions[-1].split(", ")[1].split()[0]) for one in samples]
+    assert away == [0.09, pytest.approx(0.23, abs=0.02)]  # the first as the lesson quotes it
     assert away[0] < away[1] / 2  # as the lesson says, and not as one might expect
     early = slice(0, 11)
 
@@ -183,7 +241,7 @@ def test_6_the_schedules_halfway(studio):
     linear, cosine = samples
     assert changes(linear, early) < changes(cosine, early)
     assert (linear.pictures[0] == cosine.pictures[0]).mean() > 0.9  # the same first guess, of pure noise
-    assert linear.captions[0] == "step 0 of 10" and linear.captions[-1] == "step 10 of 10"
+    assert linear.captions[0] == "step 0 of 10" and linear.captions[-2].startswith("step 10 of 10")
 
 
 @pytest.mark.slow
@@ -239,7 +297,8 @@ def test_a_lesson_leads_on_with_what_its_figure_shows(studio, number):
         return
     if "tab" in one.go_on:
         names = {"Forward": ("schedules",), "Points": ("shape", "steps")}[one.go_on["tab"]]
-        assert all(one.go_on[name] == one.settings[name] for name in names)
+        shown = {"schedules": ["linear", "cosine"], **one.settings}  # of the figure that has both anyway
+        assert all(one.go_on[name] == shown[name] for name in names)
         return
     found = go_on_recipe(studio, one.go_on)
     if isinstance(found, RaceRecipe):
@@ -262,7 +321,7 @@ def test_a_lesson_leads_on_with_what_its_figure_shows(studio, number):
         ("training", {"steps": 9}, "from 50 to 1500"),
         ("training", {"shape": "cube"}, "cube"),
         ("targets", {"levels": 1}, "from 2 to 50"),
-        ("network", {"leave_out": "all"}, "all"),
+        ("network", {"leave_out": ["all"]}, "all"),
         ("distance", {"rows": []}, "1 to 5 rows"),
     ],
 )

@@ -129,6 +129,28 @@ def test_the_course(language):
         assert numbers[0] == numbers[1], one.name
 
 
+@pytest.mark.parametrize("language", languages())
+def test_a_translation_changes_only_the_names_of_rows(language):
+    """Figures are drawn with the settings of English lessons; the page then puts the names in their places."""
+
+    def unnamed(settings):
+        rows = [{**row, "name": ""} for row in settings.get("rows", ())]
+        return {**settings, "rows": rows, "against": bool(settings.get("against"))}
+
+    for one, plain in zip(course(language), course("en")):
+        assert isinstance(one, Lesson) and isinstance(plain, Lesson)
+        assert unnamed(one.settings) == unnamed(plain.settings), one.name
+
+
+def test_a_part_that_is_folded_up():
+    made = html_of("Seen.\n\n??? More: a *title*\nHidden.\n\n- one\n\n??? Last\nEnd.")
+    assert made.startswith('<p>Seen.</p>\n<details class="more"><summary>More: a <em>title</em></summary>')
+    assert "<p>Hidden.</p>\n<ul><li>one</li></ul></details>" in made and made.endswith(
+        "<p>End.</p></details>"
+    )
+    assert "details" not in html_of("Is it so ??? Or not.")
+
+
 def test_the_papers_figures():
     """DDPM's and ADM's abstracts, ADM's table 5, Improved DDPM's table 3."""
     text = next(one for one in course("en") if one.number == 9).after

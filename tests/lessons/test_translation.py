@@ -28,14 +28,14 @@ def test_a_phrase_and_what_changes_in_it():
 def test_every_text_of_a_figure():
     pictures, line = np.zeros((1, 2, 2), np.uint8), np.zeros(2)
     cells = [Film("the data", pictures, ["distance 0.1"]), Histogram("At once", line, line[None], line)]
-    curves = [Curves("loss", [("noise", line, line)], "training steps")]
+    curves = [Curves("loss", [("without the middle", line, line)], "training steps")]
     found = translated(Figure(1, [("At once", cells)], curves, ["50% of the way"]), "de")
     assert found.labels == ["50 % des Weges"] and found.rows[0][0] == "Auf einmal"
     film, histogram = found.rows[0][1]
     assert (film.title, film.captions, histogram.title) == ("die Daten", ["Abstand 0,1"], "Auf einmal")
     assert histogram.curve_name == "Normalverteilung"
     [curve] = found.curves
-    assert (curve.title, curve.x, curve.series[0][0]) == ("Verlust", "Trainingsschritte", "Rauschen")
+    assert (curve.title, curve.x, curve.series[0][0]) == ("Verlust", "Trainingsschritte", "ohne die Mitte")
     figure = Figure(1)
     assert translated(figure, "en") is figure
 

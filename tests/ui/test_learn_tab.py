@@ -35,11 +35,12 @@ def part(k: int) -> Figure:
     return Figure(1, curves=[Curves(str(k), [("a", [0, 1], [0, k])])])
 
 
-def whole(tab, found: dict) -> list[dict]:
+def whole(tab, found: dict, language: str = "en") -> list[dict]:
     """All answers until the figure is done."""
     answers = [found]
     while not answers[-1].get("done") and "error" not in answers[-1]:
-        answers.append(tab.element.more({"job": answers[-1]["job"], "seen": answers[-1]["seen"]}))
+        asked = {"job": answers[-1]["job"], "seen": answers[-1]["seen"], "language": language}
+        answers.append(tab.element.more(asked))
     return answers
 
 
@@ -58,7 +59,7 @@ def test_a_lesson_and_where_it_leads(tab):
     assert found["note"].startswith("öffnet Compare")
     found = tab.element.lesson({"name": "5-the-network"})
     recipe = Recipe.from_json(unquote(found["link"].removeprefix("?recipe=")))
-    assert (recipe.model, recipe.label, recipe.steps) == ("fashion-mnist", "Sneaker", 12)
+    assert (recipe.model, recipe.label, recipe.steps) == ("fashion-mnist", "Trouser", 12)
     assert found["kind"] == "recipe" and Recipe.from_json(found["text"]) == recipe
     found = tab.element.lesson({"name": "1-noise-goes-in"})
     assert found["tab"] == "Forward" and found["choices"]["schedules"] == ["linear"]
@@ -81,6 +82,38 @@ def test_a_figure_comes_as_it_grows(tab, monkeypatch):
     assert titles[0] == "0" and titles[-1] == "2" and answers[-1]["done"]
     again = tab.element.more({"job": answers[-1]["job"], "seen": 0})
     assert "no longer being computed" in again["error"]
+
+
+def test_a_figure_is_told_again_in_another_language(tab, monkeypatch):
+    """Also while it is made, with the names that the translation gives to rows. Nothing is drawn again."""
+    calls, going = [], threading.Event()
+
+    def rows(studio, ask, **settings):
+        calls.append(settings)
+        for _ in range(2):
+            names = [row["name"] for row in settings["rows"]]
+            yield Figure(1, labels=[f"{names[0]}: 0.123 RMS from {names[-1]}"])
+            going.wait(60)
+
+    monkeypatch.setitem(figures.FIGURES, "runs", rows)
+    name = "2-noise-comes-out"
+    plain, other = (
+        [row["name"] for row in tab._lesson({"name": name, "language": code}).settings["rows"]]
+        for code in ("en", "de")
+    )
+    found = tab.element.figure({"name": name, "language": "en"})
+    assert found["figure"]["labels"] == [f"{plain[0]}: 0.123 RMS from {plain[-1]}"]
+    german = [f"{other[0]}: 0,123 RMS von {other[-1]}"]
+    found = tab.element.more({"job": found["job"], "seen": 0, "language": "de"})
+    assert found["figure"]["labels"] == german and found["language"] == "de"
+    going.set()
+    assert whole(tab, found)[-1]["done"]
+    again = tab.element.figure({"name": name, "language": "de", "again": True})
+    assert again["done"] and again["figure"]["labels"] == german and len(calls) == 1
+    tab._whole.clear()  # as after a restart of the server: it is drawn again
+    again = whole(tab, tab.element.figure({"name": name, "language": "de", "again": True}), "de")
+    assert again[-1]["done"] and len(calls) == 2
+    assert [one["figure"]["labels"] for one in again if "figure" in one][-1] == german
 
 
 def test_a_figure_says_how_far_it_is(tab, monkeypatch):

@@ -42,6 +42,55 @@ const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline 
     return make('figure', { class: cell.width > 1.6 * cell.height ? 'cell film wide' : 'cell film' }, title(cell.title), canvas, caption);
   };
 
+  // Places of a picture: the chosen one, its neighbours, and how much of its attention each place has.
+  const places = (cell) => {
+    const [h, w] = cell.size, zoom = Math.max(1, Math.ceil(320 / cell.width)), [wide, high] = [cell.width * zoom, cell.height * zoom];
+    const canvas = make('canvas', { width: wide, height: high, role: 'application', tabindex: 0, 'aria-label': cell.title, class: 'places' });
+    const caption = make('span', { class: 'caption', 'aria-live': 'polite' });
+    const [sheet, weights, reader] = [new Image(), new Image(), make('canvas', { width: h * w, height: h * w })];
+    let [row, column] = cell.place;
+    const looks = (k) => {                               // the weights of the chosen place, from 0 to 255
+      const [left, top] = corner(k, cell.weights.columns, h * w, h * w), to = reader.getContext('2d', { willReadFrequently: true });
+      to.drawImage(weights, left, top, h * w, h * w, 0, 0, h * w, h * w);
+      return [...to.getImageData(0, row * w + column, h * w, 1).data].filter((_, n) => n % 4 === 0);
+    };
+    const paint = (k) => {
+      if (![sheet, weights].every((one) => one.complete && one.naturalWidth)) return;
+      const to = canvas.getContext('2d'), found = looks(k), [left, top] = corner(k, cell.columns, cell.width, cell.height), [tall, broad] = [high / h, wide / w];
+      to.imageSmoothingEnabled = false;
+      to.drawImage(sheet, left, top, cell.width, cell.height, 0, 0, wide, high);
+      found.forEach((value, n) => {
+        to.fillStyle = `rgba(255, 138, 20, ${(0.85 * value / 255).toFixed(3)})`;
+        to.fillRect(n % w * broad, Math.floor(n / w) * tall, broad, tall);
+      });
+      const frame = (r, c, size, dashes) => {
+        for (const [colour, line] of [['#000', 4], ['#fff', 2]]) {
+          to.strokeStyle = colour; to.lineWidth = line; to.setLineDash(line === 2 ? dashes : []);
+          to.strokeRect(c * broad, r * tall, size * broad, size * tall);
+        }
+      };
+      frame(row - 1, column - 1, 3, [6, 6]);
+      frame(row, column, 1, []);
+      caption.textContent = cell.caption.replace('#', Math.round(100 * shareBeyond(found, w, row, column)));
+      canvas.dataset.place = `${row},${column}`; canvas.dataset.ready = 'true';
+    };
+    const choose = (r, c) => { row = Math.max(0, Math.min(h - 1, r)); column = Math.max(0, Math.min(w - 1, c)); paint(Math.max(state, 0)); };
+    canvas.addEventListener('click', (event) => {
+      const box = canvas.getBoundingClientRect();
+      choose(Math.floor((event.clientY - box.top) / box.height * h), Math.floor((event.clientX - box.left) / box.width * w));
+    });
+    canvas.addEventListener('keydown', (event) => {
+      const by = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+      if (!by) return;
+      event.preventDefault(); event.stopPropagation();   // these are not the slider's here
+      choose(row + by[0], column + by[1]);
+    });
+    sheet.onload = weights.onload = () => paint(Math.max(state, 0));
+    sheet.src = cell.sheet; weights.src = cell.weights.sheet;
+    updates.push(paint);
+    return make('figure', { class: 'cell place-cell' }, title(cell.title), canvas, caption);
+  };
+
   const histogram = (cell) => {
     const [w, h] = [200, 200];
     const fx = scale(cell.xs[0], cell.xs.at(-1), 6, w - 6);
@@ -60,8 +109,26 @@ const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline 
     return make('figure', { class: 'cell bars' }, make('figcaption', {}, cell.title), image, make('span', { class: 'caption' }, say.line.replace('{name}', cell.curve_name)));
   };
 
+  // Each series a row below its name: of dots, or of bars where there are many.
+  const levels = (one) => {
+    const all = extent(one.series.map((line) => line.xs)), [w, h, most, parts] = [330, 24 + 50 * one.series.length, 40, 10];
+    const fx = scale(...all, 10, w - 10), bins = one.series.map((line) => (line.xs.length > most ? shares(line.xs, all, parts) : []));
+    const tall = scale(0, Math.max(...bins.flat()), 0, 28), broad = (w - 20) / parts;
+    const image = svg('svg', { viewBox: `0 0 ${w} ${h + 10}`, role: 'img', 'aria-label': `${one.title}: ${one.series.map((line) => line.name).join(', ')}` });
+    one.series.forEach((line, n) => {
+      const base = 48 + 50 * n, look = `dot-${line.look[0] % 6}`;
+      image.append(svg('path', { class: 'grid', d: `M10 ${base}H${w - 10}` }));
+      if (bins[n].length) image.append(...bins[n].map((share, k) => svg('rect', { class: look, x: (10.5 + k * broad).toFixed(1), width: (broad - 1).toFixed(1), y: (base - tall(share)).toFixed(1), height: tall(share).toFixed(1) })));
+      else image.append(...line.xs.map((x) => svg('circle', { class: look, r: 4, cx: fx(x).toFixed(1), cy: base, opacity: 0.7 })));
+      image.append(svg('text', { x: w / 2, y: base - 32 + (bins[n].length ? 0 : 14), 'text-anchor': 'middle' }, line.name));
+    });
+    for (const [value, text] of ticks(all, false)) image.append(svg('text', { x: fx(value), y: h, 'text-anchor': 'middle' }, local(text)));
+    return make('figure', { class: 'curves' }, make('figcaption', {}, one.title), image, make('span', { class: 'under' }, make('span', { class: 'x' }, one.x)));
+  };
+
   const curves = (one) => {
     const [w, h, left] = [330, tall ? 290 : 210, 50], bottom = h - 30;
+    if (one.rows) return levels(one);
     const [xl, xh] = extent([...one.series.map((line) => line.xs), one.at]), ys = extent([...one.series.map((line) => line.ys), one.zero ? [0] : []]);
     const fx = scale(xl, xh, left, w - 10), fy = scale(ys[0], ys[1], bottom, 10);
     const image = svg('svg', { viewBox: `0 0 ${w} ${h}`, role: 'img', 'aria-label': `${one.title}: ${one.series.map((line) => line.name).join(', ')}` });
@@ -114,7 +181,7 @@ const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline 
   const rows = make('div', { class: 'figure-rows' });
   for (const row of data.rows) {
     const cells = make('div', { class: 'cells' });
-    for (const cell of row.cells) cells.append(cell.kind === 'film' ? film(cell) : histogram(cell));
+    for (const cell of row.cells) cells.append({ film, places, histogram }[cell.kind](cell));
     const line = make('section', { class: 'figure-row' });
     if (row.name) line.append(make('p', { class: 'row-name' }, row.name));
     line.append(cells);

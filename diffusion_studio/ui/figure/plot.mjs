@@ -73,5 +73,22 @@ export const ticks = ([low, high], log) => {
 // The height that a histogram has to show: of its bars and of the curve that they are held against.
 export const peak = (bars, curve) => 1.06 * Math.max(...curve.map((one) => one * 1.4), ...bars.filter((one) => one !== null));
 
+// The shares of the numbers that lie in each of `count` equal parts of a range.
+export const shares = (xs, [low, high], count) => {
+  const found = Array(count).fill(0);
+  for (const x of xs) found[Math.min(count - 1, Math.floor((x - low) / ((high - low) || 1) * count))] += 1 / xs.length;
+  return found;
+};
+
+// The share of a place's weights (of a grid `w` wide) that lies beyond it and its eight neighbours.
+export const shareBeyond = (weights, w, row, column) => {
+  let beyond = 0, all = 0;
+  weights.forEach((weight, n) => {
+    all += weight;
+    if (Math.abs(Math.floor(n / w) - row) > 1 || Math.abs(n % w - column) > 1) beyond += weight;
+  });
+  return all ? beyond / all : 0;
+};
+
 // The part of a film's sheet that holds state k: [left, top].
 export const corner = (k, columns, width, height) => [(k % columns) * width, Math.floor(k / columns) * height];

@@ -13,8 +13,7 @@ const kept = (() => {
 const keep = () => { try { localStorage.setItem(KEY, JSON.stringify(kept)); } catch { /* a browser that keeps nothing */ } };
 const ask = async (name, given) => { try { return await server[name](given); } catch { return { error: course?.words.lost ?? 'The server does not answer. Try again.' }; } };
 let course = null, open = null, shows = 0, drawn = null, teased = null, followed = 0;
-const made = new Map();                                // the figures of this visit, by language and lesson: they go on while another lesson is read
-const key = (one) => `${course.language} ${one.name}`;
+const made = new Map();                                // the figures of this visit by lesson: they go on while another lesson is read
 
 const nav = build('nav', { class: 'course' }), article = build('article', { class: 'lesson', tabindex: -1 });
 root.append(nav, article);
@@ -54,6 +53,7 @@ const begin = async () => {
 // ---- a lesson
 const show = async (name, moves = true) => {
   const mine = ++shows;
+  if (drawn && open && made.has(open.name)) made.get(open.name).at = drawn.state();
   drawn?.stop(); drawn = null;
   const found = await ask('lesson', { name, language: course.language });
   if (mine !== shows) return;                            // another one was chosen meanwhile
@@ -61,7 +61,7 @@ const show = async (name, moves = true) => {
   open = found; kept.last = name; keep();
   list();
   draw();
-  if (made.has(key(found))) look(false); else tease(found, mine);
+  if (made.has(found.name)) { look(false); retell(found); } else tease(found, mine);
   if (moves) { article.focus({ preventScroll: true }); article.scrollIntoView({ block: 'start' }); }
 };
 
@@ -92,7 +92,7 @@ const draw = () => {
     keep();
     list();
     press.textContent = say.again;
-    const entry = made.get(key(one));
+    const entry = made.get(one.name);
     if (!entry || entry.error) compute(one);
     look(true);
   });
@@ -208,20 +208,37 @@ const ending = () => {
   return build('div', { class: 'text ending' }, build('h3', {}, say['end title']), html('p', {}, say['end seen']), build('p', { class: 'score' }, score), ...missed, ...left, html('p', {}, say['end next']));
 };
 
-// A figure is computed to its end, whichever lesson is in sight by then.
-const compute = async (one) => {
-  const entry = { began: Date.now(), news: null, figure: null, parts: 0, done: false, error: '' }, mine = key(one), language = course.language;
-  made.set(mine, entry);
-  let found = await ask('figure', { name: one.name, language });
+const isOpen = (one) => open?.name === one.name && article.querySelector('.figure');
+
+// A figure is computed to its end, whichever lesson is in sight by then. `first` is the server's first answer, where there is one.
+const compute = async (one, first = null) => {
+  const entry = { began: Date.now(), news: null, figure: null, language: '', parts: 0, done: false, error: '' };
+  made.set(one.name, entry);
+  let found = first ?? await ask('figure', { name: one.name, language: course.language });
   for (;;) {
     if (found.error) { entry.error = found.error; entry.done = true; }
     entry.news = found;
     entry.done ||= found.done;
     entry.fresh = Boolean(found.figure);
-    if (found.figure) { entry.figure = found.figure; entry.parts += 1; }
-    if (open && mine === key(open) && article.querySelector('.figure')) refresh(entry, true);
-    if (entry.done) return;
-    found = await ask('more', { job: found.job, seen: found.seen });
+    if (found.figure) { entry.figure = found.figure; entry.language = found.language; entry.parts += 1; }
+    if (isOpen(one)) refresh(entry, true);
+    if (entry.done) { retell(one); return; }
+    found = await ask('more', { job: found.job, seen: found.seen, language: course.language });
+  }
+};
+
+// After a change of language: the figure that is there stays until the server has told it again, or drawn it again.
+const retell = async (one) => {
+  const entry = made.get(one.name);
+  if (!entry.done || !entry.figure || entry.language === course.language) return;
+  const found = await ask('figure', { name: one.name, language: course.language, again: true });
+  if (found.error || made.get(one.name) !== entry) return;
+  if (!found.done) { compute(one, found); if (isOpen(one)) look(false); return; }
+  entry.figure = found.figure; entry.language = found.language;
+  if (isOpen(one)) {
+    entry.at = drawn?.state(); entry.fresh = true;
+    refresh(entry, false);
+    entry.fresh = false;
   }
 };
 
@@ -243,6 +260,7 @@ const refresh = (entry, plays) => {
     drawn?.stop(); teased?.stop();
     figure.replaceChildren(own);
     drawn = { ...drawFigure(own, entry.figure, { fps: 10, plays: once, say: course.words }), last: states - 1 };
+    if (!plays && entry.at !== undefined) drawn.show(entry.at);     // where one was, before another lesson or language
   }
   find('.waiting').hidden = entry.done && !entry.error;
   find('.told').hidden = !entry.done;
@@ -257,7 +275,7 @@ const refresh = (entry, plays) => {
 };
 
 const look = (pressed) => {
-  const say = course.words, one = open, answer = kept.answers[one.name], entry = made.get(key(one));
+  const say = course.words, one = open, answer = kept.answers[one.name], entry = made.get(one.name);
   mark(article.querySelector('.question'), one);
   const verdict = build('p', { class: `verdict ${answer === one.right ? 'good' : 'bad'}`, role: 'status' },
     build('b', {}, answer === one.right ? say.right : say.wrong), ' ');
@@ -281,7 +299,7 @@ const look = (pressed) => {
 
 // While a figure waits the seconds go on.
 setInterval(() => {
-  const entry = open && course && made.get(key(open)), state = article.querySelector('.waiting .state');
+  const entry = open && course && made.get(open.name), state = article.querySelector('.waiting .state');
   if (entry && !entry.done && state) state.textContent = standing(entry);
 }, 1000);
 

@@ -51,11 +51,17 @@ def load_or_compute(path: Path, make: Callable[[], Mapping[str, np.ndarray]]) ->
 @dataclass(frozen=True)
 class Job:
     """A part of a computation: `run` makes it unless it exists, and calls its argument with the progress,
-    up to `weight`.
+    up to `weight`. `cost` is how much work a unit of progress is, beside other jobs: pictures in its batch.
     """
 
     run: Callable[[Tick], object]
     weight: int
+    cost: int = 1
+
+    @property
+    def work(self) -> int:
+        """The work of the whole job."""
+        return self.weight * self.cost
 
 
 @dataclass(frozen=True)
@@ -87,9 +93,21 @@ class World:
             )
         return cls(rank, size, local)
 
+    def part_of(self, jobs: Sequence[Job]) -> list[Job]:
+        """This process's jobs, in their order. The longest are dealt first, each to the process with the
+        least work by then. Full and partly full batches alternate: every second job may be most of the work.
+        """
+        own, loads = [], [0] * self.size
+        for k in sorted(range(len(jobs)), key=lambda k: -jobs[k].work):
+            least = loads.index(min(loads))
+            loads[least] += jobs[k].work
+            if least == self.rank:
+                own.append(k)
+        return [jobs[k] for k in sorted(own)]
+
     def share(self, title: str, jobs: Sequence[Job], progress: Progress | None) -> None:
-        """Run this process's share of the jobs: every size-th one."""
-        own = jobs[self.rank :: self.size]
+        """Run this process's share of the jobs."""
+        own = self.part_of(jobs)
         total, done = sum(job.weight for job in own), 0
         for job in own:
             ticked = [0]

@@ -231,7 +231,8 @@ class GeneratedPictures(GenerationSetup):
 
     def jobs(self) -> list[Job]:
         return [
-            Job(lambda tick, batch=batch: self.part(batch, tick), self.recipe.steps) for batch in self.batches
+            Job(lambda tick, batch=batch: self.part(batch, tick), self.recipe.steps, len(batch.seeds))
+            for batch in self.batches
         ]
 
     def all(self) -> Arrays:

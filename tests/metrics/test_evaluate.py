@@ -345,6 +345,16 @@ def test_the_world_comes_from_torchrun():
     assert seen == [1, 4, 7]
 
 
+def test_processes_get_the_same_work():
+    """Full and partly full batches alternate: one of two processes drew three quarters of the pictures."""
+    jobs = [Job(lambda tick: None, 10, pictures) for pictures in [32, 10] * 5]
+    shares = [World(rank, 2).part_of(jobs) for rank in range(2)]
+    assert sorted(id(job) for share in shares for job in share) == sorted(map(id, jobs))
+    assert all(share == sorted(share, key=jobs.index) for share in shares)
+    works = [sum(job.work for job in share) for share in shares]
+    assert max(works) - min(works) <= 320 and sum(works) == 5 * 420
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "sentence"),
     [

@@ -90,6 +90,13 @@ def test_the_animation_was_made_by_the_program():
     assert (recipe.model, recipe.spell, len(recipe.seeds)) == ("letters", "Diffusion\nStudio", 15)
 
 
+def test_the_linked_player_was_made_by_the_program():
+    page = ROOT / "assets" / "hero.html"
+    recipe = ds.Recipe.from_file(page)
+    assert (recipe.model, recipe.prompt, recipe.seeds) == ("heroes", "a wizard with a ruby staff", (4,))
+    assert "http:" not in (text := page.read_text("utf-8")) and "https:" not in text  # it asks no server
+
+
 def test_requirements_satisfy_the_project():
     """Exact pins in requirements.txt, one for every dependency of pyproject.toml, inside its range."""
     from packaging.requirements import Requirement

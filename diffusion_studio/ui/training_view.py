@@ -46,7 +46,7 @@ def view(state: RunState) -> str:
 
 def _message(state: RunState) -> str:
     if state.stopping:
-        return '<p class="wait">Stopping: it finishes its step and saves first.</p>'
+        return '<p class="good">Stopping: it finishes its step and saves first.</p>'
     if state.running:
         return (
             '<p class="good">Training.</p>'

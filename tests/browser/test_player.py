@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pytest
 from helpers import choose_model, open_settings, open_tab, player, run, set_number, wait
+from test_server import served
 
 from diffusion_studio.runs.recipe import Recipe
 
@@ -129,7 +130,15 @@ def test_beside_inside_the_player_of_letters_is_whole(desktop):
     assert box["y"] + box["height"] <= 900 and player(desktop)["run"]
 
 
-def test_no_training_offers_no_dead_buttons_and_the_drop_stands_above_the_cards(desktop):
+@pytest.fixture
+def new_app(tmp_path):
+    """Address of an app in which nothing was trained yet."""
+    with served(tmp_path) as (_, address):
+        yield address
+
+
+def test_no_training_offers_no_dead_buttons_and_the_drop_stands_above_the_cards(new_app, visit):
+    desktop = visit(new_app)
     open_tab(desktop, "Train")
     desktop.wait_for_selector("#train-go:visible")
     assert not desktop.locator(":is(#train-run, #train-use, #train-stop, #train-resume):visible").count()

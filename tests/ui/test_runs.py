@@ -55,7 +55,7 @@ def tiny(pictures, **changes):
     )
 
 
-def until(condition, seconds=120):
+def until(condition, seconds=300):
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, "waited for too long"

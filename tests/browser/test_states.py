@@ -25,6 +25,8 @@ def test_a_stopped_run_keeps_room_for_its_other_steps_and_goes_on(desktop):
     desktop.wait_for_timeout(800)  # what comes sooner after Generate is a double click
     desktop.click("#stop")
     desktop.wait_for_function("document.querySelector('#player .state').textContent === 'stopped'")
+    # the last states may come after the word "stopped", and the player shows them one after another
+    wait(desktop, "d.ended === 'true' && Number(d.place) === Number(d.loaded) - 1")
     at = int(player(desktop)["index"])
     assert desktop.inner_text("#player .undone .at") == f"stopped at step {at} of 80"
     timeline, undone = (desktop.locator(f"#player .{one}").bounding_box() for one in ("timeline", "undone"))
@@ -36,7 +38,7 @@ def test_a_stopped_run_keeps_room_for_its_other_steps_and_goes_on(desktop):
     assert desktop.inner_text("#player .say") == said  # also once all guesses were measured
     stopped = player(desktop)["run"]
     desktop.click("#player .go-on")
-    wait(desktop, f"d.run !== '{stopped}' && d.ended === 'true' && d.loaded === '81'")
+    wait(desktop, f"d.run !== '{stopped}' && d.ended === 'true' && d.loaded === '81' && d.index === '80'")
     assert desktop.locator("#player .undone").is_hidden()
     assert desktop.inner_text("#player .say").startswith("Done: the picture after 80 steps.")
     assert "never saw “zebra”" in desktop.inner_text("#player .say")

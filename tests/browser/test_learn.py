@@ -225,13 +225,15 @@ def test_a_place_is_clicked_and_the_language_keeps_the_figure(page):
         "#learn .whole .ds-figure figcaption:has-text('eine Stelle anklicken')", timeout=WAIT
     )
     assert page.locator("#learn .whole .ds-figure").get_attribute("data-state") == "4"
+    page.wait_for_selector("#learn .places[data-place='0,1'][data-ready=true]", timeout=WAIT)
     assert page.inner_text("#learn .verdict").startswith("Das stimmt")
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
 
 
-@pytest.mark.parametrize("number", [3, 5, 6])
-def test_question_and_curves_are_in_sight_on_a_large_screen(desktop, number):
-    desktop.set_viewport_size({"width": 1920, "height": 1080})
+@pytest.mark.parametrize("size", [(1440, 900), (1920, 1080)])
+@pytest.mark.parametrize("number", [1, 3, 5, 6])
+def test_question_and_curves_are_in_sight(desktop, number, size):
+    desktop.set_viewport_size({"width": size[0], "height": size[1]})
     open_tab(desktop, "Learn")
     one = LESSONS[number - 1]
     desktop.click(f"#learn [data-lesson='{one.name}']")

@@ -74,7 +74,7 @@ const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline 
       caption.textContent = cell.caption.replace('#', Math.round(100 * shareBeyond(found, w, row, column)));
       canvas.dataset.place = `${row},${column}`; canvas.dataset.ready = 'true';
     };
-    const choose = (r, c) => { row = Math.max(0, Math.min(h - 1, r)); column = Math.max(0, Math.min(w - 1, c)); paint(Math.max(state, 0)); };
+    const choose = (r, c) => { row = Math.max(0, Math.min(h - 1, r)); column = Math.max(0, Math.min(w - 1, c)); cell.place = [row, column]; paint(Math.max(state, 0)); };
     canvas.addEventListener('click', (event) => {
       const box = canvas.getBoundingClientRect();
       choose(Math.floor((event.clientY - box.top) / box.height * h), Math.floor((event.clientX - box.left) / box.width * w));

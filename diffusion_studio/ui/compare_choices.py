@@ -118,14 +118,22 @@ def remarks(asked: Asked) -> list[str]:
 
 
 def idle_axis_remarks(asked: Asked) -> list[str]:
-    """A sentence for each axis whose setting is switched off by another one in all cells, which are equal
-    along it.
+    """A sentence for each axis whose setting is switched off by another one, in all cells or in some rows or
+    columns of them, which are equal along it.
     """
     if isinstance(asked, RaceRecipe):
         return []
-    idle = {setting_name(field): error for field, error in idle_settings(*asked.cells).items()}
-    axes = [one for one in (asked.x, asked.y) if one is not None]
-    return [escape(in_words(idle[one.setting])) for one in axes if one.setting in idle]
+    rows = [asked.cells[k * asked.columns : (k + 1) * asked.columns] for k in range(asked.rows)]
+    columns = [asked.cells[k :: asked.columns] for k in range(asked.columns)]
+    found: dict[str, None] = {}  # in order, each sentence once
+    for axis, lines in ((asked.x, rows), (asked.y, columns)):
+        if axis is None:
+            continue
+        for line in lines:
+            idle = {setting_name(field): error for field, error in idle_settings(*line).items()}
+            if axis.setting in idle:
+                found[escape(in_words(idle[axis.setting]))] = None
+    return list(found)
 
 
 def guidance_remarks(asked: Asked) -> list[str]:

@@ -284,9 +284,12 @@ def test_an_axis_that_another_setting_switches_off_is_named(studio):
     made = ds.grid(free, studio=studio)
     assert (made.cells[0].finished == made.cells[1].finished).all()
     assert remarks(free) == [said] and summary(made).endswith(said)
+    clip = Axis("clip", (True, False))
+    for partly in (GridRecipe(free.recipe, bound, clip), GridRecipe(free.recipe, clip, bound)):
+        assert remarks(partly) == [said]  # in the row, or the column, of false
     for other in (
         GridRecipe(studio.recipe("tiny", steps=2), bound),
-        GridRecipe(free.recipe, bound, Axis("clip", (True, False))),
+        GridRecipe(studio.recipe("tiny", steps=2), bound, Axis("clip", (True,))),
         RaceRecipe.of([free.recipe, {"clip_range": 0.5}]),
     ):
         assert remarks(other) == []

@@ -20,7 +20,7 @@ from ..files.signals import finishing
 from ..options import fields_of
 from ..runs.recipe import Recipe
 from .checkpoints import open_helpers, open_model_path, say_idle_flags, say_remarks
-from .flags import add_machine, add_options, given, studio_of
+from .flags import add_machine, add_options, flag_of, given, studio_of
 from .generate import add_recipe, output_path, path_of, recipe_from_flags
 from .progress import progress
 
@@ -186,7 +186,7 @@ def _asked_grid(args: argparse.Namespace, studio: Any) -> GridRecipe:
     if args.x is None:
         args.x, args.y = args.y, None
     base = _base(args, studio, "--x")
-    if args.seed is args.count is args.seeds is args.recipe is None and not _listed(args):
+    if args.count is args.seeds is args.recipe is None and not _listed(args):
         base = base.first_pictures(1)  # a cell shows one picture unless more are asked for
     y = None if args.y is None else _axis("y", args.y)
     return GridRecipe(base, _axis("x", args.x), y, **clock)
@@ -251,6 +251,15 @@ def _axis(name: str, text: str) -> Axis:
     return Axis(*_values(name, text))
 
 
+def _say_equal_runs(comparison: RaceRecipe | GridRecipe, args: argparse.Namespace) -> None:
+    """Print which differences between the runs change nothing, to standard error."""
+    from ..compare.remarks import guidance_remark, idle_axes
+
+    said = [one.worded(lambda name: flag_of(name, vars(args))) for one in idle_axes(comparison)]
+    for one in filter(None, [guidance_remark(comparison), *said]):
+        print(f"diffusion-studio: {one}", file=sys.stderr)
+
+
 def _values(name: str, text: str) -> tuple[str, tuple[Any, ...]]:
     """The setting and its values from SETTING=A,B,... Raises `OptionError`."""
     setting, equals, values = text.partition("=")
@@ -272,8 +281,9 @@ def _run_and_write(
     suffix = FORMATS[args.format].suffix if args.format in FORMATS else ".gif"
     name = safe_name(kind, recipes[0].model, suffix=suffix)
     check(studio, comparison, path_of(name if args.out is None else args.out), args.format, options)
-    varied = [_values(name, text)[0] for name in ("vary", "x", "y") for text in _texts(args, name)]
+    varied = [_values("vary", text)[0] for text in _texts(args, "vary")]
     say_idle_flags(args, *recipes, varied=varied)
+    _say_equal_runs(comparison, args)
     for one in {recipe.model: recipe for recipe in recipes}.values():
         say_remarks(studio, one)
     reference = comparison.reference_to_run if isinstance(comparison, RaceRecipe) else 0

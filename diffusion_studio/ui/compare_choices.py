@@ -11,23 +11,20 @@ from ..compare.files import formats
 from ..compare.grid import Grid
 from ..compare.race import Race
 from ..compare.recipes import Axis, GridRecipe, RaceRecipe, read
-from ..compare.settings import setting_name
+from ..compare.remarks import IDLE_GUIDANCE, guidance_remark, idle_axes
 from ..compare.text import AS_IT_IS, NOT_EDITED, RUN_BEFORE, axis_text, line_of
 from ..diffusion.samplers import sampler_label
 from ..errors import OptionError
 from ..export import FORMATS
 from ..options import name_of
-from ..runs.applicability import idle_settings
 from ..runs.edits import FromPicture, Inpaint
-from ..runs.recipe import ANY, REGISTRIES, Recipe
+from ..runs.recipe import REGISTRIES, Recipe
 from .generate_tab import MAX_LINK, NO_LINK
 from .handlers import in_words
 from .picker.picker import Item
 
 RACE, GRID = "race", "grid"
 Asked = RaceRecipe | GridRecipe
-AWAY = "Guidance below 0 leads away from what is asked for, towards what else the model draws."
-IDLE_GUIDANCE = "Without a prompt or label guidance changes nothing: give one in Generate."
 FIRST_LANES = "sampler=ddim, steps=16\nsampler=dpmpp_2m, steps=8\nsampler=ddpm, steps=24"  # as recorded
 FIRST_AXES = "guidance=1, 2, 4, 8", "steps=4, 8, 25"  # with the settings of a fresh page: of a hero
 
@@ -114,45 +111,12 @@ def summary(made: Race | Grid) -> str:
 
 def remarks(asked: Asked) -> list[str]:
     """Sentences, as HTML, on differences between the runs that change nothing."""
-    return [*guidance_remarks(asked), *idle_axis_remarks(asked)]
-
-
-def idle_axis_remarks(asked: Asked) -> list[str]:
-    """A sentence for each axis whose setting is switched off by another one, in all cells or in some rows or
-    columns of them, which are equal along it.
-    """
-    if isinstance(asked, RaceRecipe):
-        return []
-    rows = [asked.cells[k * asked.columns : (k + 1) * asked.columns] for k in range(asked.rows)]
-    columns = [asked.cells[k :: asked.columns] for k in range(asked.columns)]
-    found: dict[str, None] = {}  # in order, each sentence once
-    for axis, lines in ((asked.x, rows), (asked.y, columns)):
-        if axis is None:
-            continue
-        for line in lines:
-            idle = {setting_name(field): error for field, error in idle_settings(*line).items()}
-            if axis.setting in idle:
-                found[escape(in_words(idle[axis.setting]))] = None
-    return list(found)
-
-
-def guidance_remarks(asked: Asked) -> list[str]:
-    """A sentence where runs differ in guidance that changes nothing: it leads towards what is asked for, and
-    nothing is. Another one on guidance below 0.
-    """
-    recipes = asked.lanes if isinstance(asked, RaceRecipe) else asked.cells
-    differ = len({one.guidance for one in recipes}) > 1
-    leads = any(map(_leads_somewhere, recipes))
-    if leads and any(one.guidance < 0 for one in recipes):
-        return [AWAY]
-    return [IDLE_GUIDANCE] if differ and not leads else []
-
-
-def _leads_somewhere(recipe: Recipe) -> bool:
-    """Whether guidance has something to lead to, or to lead away from."""
-    asked = (*recipe.each_label, *recipe.each_prompt, recipe.change.label, recipe.change.prompt)
-    away = (recipe.negative, recipe.negative_label, recipe.weaker)
-    return any(one not in (None, "", ANY) for one in (*asked, *away)) or recipe.edit is not None
+    guidance = guidance_remark(asked)
+    where = " Give one in Generate." if guidance == IDLE_GUIDANCE else ""
+    return [
+        *([guidance + where] if guidance else []),
+        *(escape(in_words(one)) for one in idle_axes(asked)),
+    ]
 
 
 def other_steps(recipe: Recipe) -> str:

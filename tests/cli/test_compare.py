@@ -71,12 +71,27 @@ def test_what_a_run_of_another_model_falls_back_to_is_said(folder, checkpoint_wr
     assert said in capsys.readouterr().err
 
 
+def test_differences_that_change_nothing_are_said_once(folder, capsys):
+    axes = ["--x", "clip_range=0.5,1", "--y", "clip=true,false"]
+    for flags, said in (
+        (axes, "--clip-range has no effect while --clip is false."),  # in one of the rows
+        ([*axes[:2], "--no-clip"], "--clip-range has no effect while --clip is false."),
+        (["--x", "guidance=1,2", "--label", "any"], "Without a prompt or label guidance changes nothing."),
+    ):
+        assert main(["grid", "tiny", *flags, "--steps", "2", "--out", "grid.png"]) == 0
+        assert capsys.readouterr().err.count(said) == 1
+    assert main(["grid", "tiny", *axes[:2], "--steps", "2", "--out", "grid.png"]) == 0
+    assert "no effect" not in capsys.readouterr().err
+
+
 def test_a_grid_shows_one_picture_a_cell_unless_more_are_asked_for(folder):
     axes = ["--x", "guidance=1,2.5", "--y", 'label="Dog",Cat,none']
     assert main(["grid", "tiny", *axes, "--out", "grid.png"]) == 0
     grid = ds.read_grid("grid.png")
     assert grid.x.values == (1, 2.5) and grid.y.values == ("Dog", "Cat", None)
     assert grid.recipe.seeds == (0,) and len(grid.cells) == 6
+    assert main(["grid", "tiny", "--x", "guidance=1,2", "--seed", "4", "--out", "seeded.png"]) == 0
+    assert ds.read_grid("seeded.png").recipe.seeds == (4,)
     assert main(["grid", "grid.png", "--clock", "steps", "--out", "grid.gif"]) == 0
     assert ds.read_grid("grid.gif").clock == "steps" and Image.open("grid.gif").n_frames == 6
     assert main(["grid", "tiny", "--x", "steps=2,3", "--count", "2", "--out", "two.webp"]) == 0

@@ -44,7 +44,6 @@ from diffusion_studio.ui.compare_choices import (
     base_sentence,
     base_words,
     format_choices,
-    guidance_remarks,
     linkable,
     of_its_own,
     remarks,
@@ -273,7 +272,7 @@ def test_guidance_of_runs_that_ask_for_nothing_is_named(studio):
         GridRecipe(studio.recipe("tiny", steps=2), Axis("guidance", (1.0, 3.0)), Axis("label", ("Dog",))),
         GridRecipe(studio.recipe("tiny", steps=2), Axis("steps", (1, 2))),
     ):
-        assert guidance_remarks(other) == []
+        assert remarks(other) == []
 
 
 def test_an_axis_that_another_setting_switches_off_is_named(studio):
@@ -510,5 +509,5 @@ def test_an_axis_says_what_it_sets_of_the_base(studio):
 def test_guidance_below_0_is_explained(studio):
     recipe = studio.recipe("tiny", label="Dog", steps=4)
     away = RaceRecipe((recipe, dataclasses.replace(recipe, guidance=-5.0)))
-    [said] = guidance_remarks(away)
+    [said] = remarks(away)
     assert said.startswith("Guidance below 0 leads away")

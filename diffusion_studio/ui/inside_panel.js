@@ -129,8 +129,8 @@ document.addEventListener('click', (event) => {
 // ---- on a phone the player lies above the panel: small copies of its pictures stay in sight
 let small = null;
 const keepInSight = () => {
-  const screens = find('#player .screens'), panel = find('#inside').getBoundingClientRect();
-  const away = innerWidth <= 860 && screens.getBoundingClientRect().bottom < 40 && panel.bottom > innerHeight / 4;
+  const screens = find('#player .screens'), timeline = find('#player .timeline'), panel = find('#inside').getBoundingClientRect();
+  const away = innerWidth <= 860 && timeline.getBoundingClientRect().bottom < 20 && panel.bottom > innerHeight / 4;
   if (!small && !away) return;
   if (!small?.isConnected) {
     small = document.createElement('div');

@@ -12,7 +12,7 @@ import torch
 from ..diffusion.denoiser import Altered, ask_all
 from ..diffusion.prediction import Prediction
 from ..errors import OptionError
-from ..runs.guidance_builder import altering
+from ..runs.guidance_builder import altering, clipped_to
 from . import drawing
 from .figure import Curves
 from .run import Looking, Run, State, at_once, check_pictures, label_of, picture_slice, steps_of
@@ -33,11 +33,14 @@ def look(state: State, settings: Settings) -> ViewResult:
 
     arrays: `with`, `without` (C, H, W), the x0 predicted with the condition and without (or with what
     guidance leads away from: a negative, a weaker model); `difference` = with - without; `result`, the x0
-    that the sampler gets, guided and limited. With a classifier `gradient` (C, H, W) of log p(label | x) in
-    x, and `probabilities` (classes,).
-    numbers: `scale`, by which the difference counts, measured from the result where no other rule is in
-    force; `difference_size`, its root mean square. With self-guidance `disturbed`, what the network says with
-    its attention disturbed or without some blocks, and `inside`, the answer undisturbed less that.
+    that the sampler gets, guided and limited; where the run clips x0, `before`, the same before it was
+    clipped. With a classifier `gradient` (C, H, W) of log p(label | x) in x, and `probabilities` (classes,).
+    numbers: `scale`, by which the difference counts, measured from the result, of a clipped one where it is
+    inside the bounds; `difference_size`, its root mean square; with `before`, `bound`, to which x0 is
+    clipped, and `clipped`, the share of the values that it changes; `exact`, whether the result is
+    without + scale (with - without) in all values. With self-guidance `disturbed`, what the
+    network says with its attention disturbed or without some blocks, and `inside`, the answer undisturbed
+    less that.
     """
     check_pictures(state.run, "guidance")
     state.check_has_prediction()
@@ -67,6 +70,12 @@ def look(state: State, settings: Settings) -> ViewResult:
     arrays = {name: part.detach().float().cpu().numpy() for name, part in found.items()}
     if pair is not None:
         numbers["scale"] = _scale(arrays)
+        bound = clipped_to(recipe, state.run.model.spec)
+        if bound is not None and (before := _before_clipping(arrays, bound)) is not None:
+            numbers["scale"], arrays["before"] = before
+            numbers |= {"bound": bound, "clipped": float((np.abs(arrays["before"]) > bound).mean())}
+        added = arrays["without"] + np.float32(numbers["scale"]) * arrays["difference"]
+        numbers["exact"] = np.allclose(added, arrays["result"], atol=1e-3)
     lines, tiles = _lines(state, numbers, arrays), _tiles(arrays, numbers)
     return ViewResult("guidance", state.index, arrays, numbers, lines, tiles, state.notes)
 
@@ -141,6 +150,19 @@ def _scale(arrays: dict[str, np.ndarray]) -> float:
     return float(((arrays["result"] - arrays["without"]) * difference).sum() / size) if size else 0.0
 
 
+def _before_clipping(arrays: dict[str, np.ndarray], bound: float) -> tuple[float, np.ndarray] | None:
+    """The scale s of without + s (with - without), measured where the result is inside the bounds, and that
+    sum before it was clipped. None where the sum, clipped, is not the result: another rule is in force, too.
+    """
+    inside = np.abs(arrays["result"]) < bound * (1 - 1e-6)
+    if not inside.any():
+        return None
+    scale = _scale({name: arrays[name][inside] for name in ("result", "without", "difference")})
+    before = arrays["without"] + np.float32(scale) * arrays["difference"]
+    exact = np.allclose(before.clip(-bound, bound), arrays["result"], atol=1e-3)
+    return (scale, before) if exact else None
+
+
 def _classifier_terms(state: State, classifier: Any, recipe: Any, one: slice) -> dict[str, torch.Tensor]:
     label = recipe.classifier.label or label_of(recipe, one.start)
     index = classifier.spec.label_index(label)
@@ -192,12 +214,7 @@ def summary(
 def _lines(state: State, numbers: dict[str, Any], arrays: dict[str, np.ndarray]) -> list[str]:
     said = []
     if "scale" in numbers:
-        said.append(
-            f"At step {state.index}: result = without + {numbers['scale']:.3g} x (with - without). This "
-            f"factor is fitted over all pixels, after clipping and other limits; the run's guidance is "
-            f"{numbers['guidance']:g}. The difference is {numbers['difference_size']:.3g} (root mean square; "
-            "pictures go from -1 to 1)."
-        )
+        said += _sum_lines(state, numbers)
     elif "probabilities" not in arrays and "inside" not in arrays:
         said.append("This network was trained with its condition only: it has no prediction without.")
     if "inside" in arrays:
@@ -217,6 +234,42 @@ def _lines(state: State, numbers: dict[str, Any], arrays: dict[str, np.ndarray])
     return said
 
 
+def _sum_lines(state: State, numbers: dict[str, Any]) -> list[str]:
+    """What guidance adds up to, before the run clips it where it does, and what clipping then changes."""
+    added = f"without + {numbers['scale']:.3g} x (with - without)"
+    size = (
+        f"The run's guidance is {numbers['guidance']:g}; the difference is {numbers['difference_size']:.3g} "
+        "(root mean square; pictures go from -1 to 1)."
+    )
+    if "bound" in numbers:
+        changed = (
+            f"changes {numbers['clipped']:.1%} of the values"
+            if numbers["clipped"]
+            else "changes nothing at this step"
+        )
+        return [
+            f"At step {state.index}, before clipping: guided x0 = {added}.",
+            f"Clipping to {-numbers['bound']:g} to {numbers['bound']:g} {changed}. The sampler gets the x0 "
+            f"after clipping. {size}",
+        ]
+    limits = " and ".join(_limits(state))
+    if numbers["exact"]:
+        told = f"The run's limit, {limits}, changes nothing here." if limits else "This run does not clip x0."
+        return [f"At step {state.index}: guided x0 = {added}. {told} {size}"]
+    return [
+        f"At step {state.index}, after {limits or 'other rules of the run'}: guided x0 is about {added}, "
+        f"fitted over all values. {size}"
+    ]
+
+
+def _limits(state: State) -> list[str]:
+    """What limits x0 in this run, in the order of its work."""
+    recipe, _ = state.effective
+    thresholded, clips = recipe.threshold < 1, clipped_to(recipe, state.run.model.spec) is not None
+    named = ("dynamic thresholding", thresholded), ("clipping", clips), ("the palette", recipe.palette.on)
+    return [name for name, on in named if on]
+
+
 def _tiles(arrays: dict[str, np.ndarray], numbers: dict[str, Any]) -> list[Tile]:
     shown = []
     for name, title in (("with", "x0 with"), ("without", "x0 without"), ("disturbed", "x0 disturbed")):
@@ -230,7 +283,12 @@ def _tiles(arrays: dict[str, np.ndarray], numbers: dict[str, Any]) -> list[Tile]
         if name in arrays:
             most = float(np.abs(arrays[name]).max())
             shown.append(Tile(f"{title}, ±{most:.2g}", drawing.signed(arrays[name])))
-    shown.append(Tile("guided x0", drawing.picture(arrays["result"])))
+    after = ", after clipping" if "bound" in numbers else ""
+    shown.append(Tile(f"guided x0{after}", drawing.picture(arrays["result"])))
+    if numbers.get("clipped"):
+        cut = arrays["before"] - arrays["result"]
+        title = f"cut off by clipping, ±{float(np.abs(cut).max()):.2g}"
+        shown.append(Tile(title, drawing.signed(cut)))
     if "probabilities" in arrays:
         best = np.argsort(-arrays["probabilities"])[:MOST_BARS]
         bars = [(numbers["labels"][k], float(arrays["probabilities"][k])) for k in best]

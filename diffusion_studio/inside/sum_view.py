@@ -11,6 +11,7 @@ import torch
 from ..diffusion.guidance.classifier import step_variances
 from ..diffusion.prediction import PARAMETRIZATIONS, Prediction, reading
 from ..errors import OptionError
+from ..runs.guidance_builder import clipped_to
 from . import drawing
 from .run import CHURN_NOTE, State, picture_slice
 from .seen import Tile, ViewResult
@@ -200,6 +201,15 @@ def _lines(state: State, terms: list[Term], numbers: dict[str, Any]) -> list[str
         lines.append(
             f"Pixel at row {numbers['place'][0]}, column {numbers['place'][1]}{of_all}: {told} = {whole:+.3f}"
         )
+    bound = clipped_to(state.effective[0], state.run.model.spec)
+    if bound is not None:
+        kept = state.segment.sampler.keep_eps
+        eps = (
+            "eps is the network's own, so the two miss x where x0 was clipped."
+            if kept
+            else "eps is computed from it, so that the sum holds."
+        )
+        lines.append(f"x0 is the prediction after clipping to {-bound:g} to {bound:g}; {eps}")
     if any(term.kind == "noise" for term in terms):
         lines.append("noise(k) is fresh random noise that the sampler adds on its way to step k.")
     if any(_of_noisier_copy(term, state) for term in terms):

@@ -92,19 +92,27 @@ def limited(denoise: Denoiser, recipe: Recipe, spec: ModelSpec) -> Denoiser:
 
     These are the outermost wrappers.
     """
-    if spec.makes == PICTURES:  # points are not bounded
-        keep_eps, idle = recipe.sampler.keep_eps, idle_options(recipe)
-        if "threshold_most" not in idle:
-            denoise = dynamically_thresholded(
-                denoise, recipe.threshold, most=recipe.threshold_most, keep_eps=keep_eps
-            )
-        elif "clip_range" not in idle:
-            denoise = clamped(denoise, -recipe.clip_range, recipe.clip_range, keep_eps=keep_eps)
+    keep_eps = recipe.sampler.keep_eps
+    if spec.makes == PICTURES and "threshold_most" not in idle_options(recipe):
+        denoise = dynamically_thresholded(
+            denoise, recipe.threshold, most=recipe.threshold_most, keep_eps=keep_eps
+        )
+    elif (bound := clipped_to(recipe, spec)) is not None:
+        denoise = clamped(denoise, -bound, bound, keep_eps=keep_eps)
     if recipe.palette.on:
         denoise = in_palette(
             denoise, values(recipe.palette.colours(spec), spec.channels), recipe.palette.below
         )
     return denoise
+
+
+def clipped_to(recipe: Recipe, spec: ModelSpec) -> float | None:
+    """The bound to which a run clips the predicted x0; None where it does not clip. Points have no bounds,
+    and dynamic thresholding takes the place of clipping.
+    """
+    idle = idle_options(recipe)
+    clips = spec.makes == PICTURES and "clip_range" not in idle and "threshold_most" in idle
+    return recipe.clip_range if clips else None
 
 
 def check(model: Model, recipe: Recipe, steps: int, guides: Guides) -> None:

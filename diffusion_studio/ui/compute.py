@@ -506,10 +506,10 @@ class _Failed:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: "40 s", "3 minutes", "1.9 hours"."""
+    """Seconds in words, rounded up as the page's player does: "40 s", "3 minutes", "1.9 hours"."""
     if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+        return f"{max(1, math.ceil(seconds))} s"
+    return f"{math.ceil(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 def _seconds(own: float | None, others: list[float | None]) -> float | None:

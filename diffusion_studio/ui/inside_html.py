@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
@@ -26,6 +27,13 @@ ONE_STATE = ("surprise",)  # views of the finished picture, whatever the step
 EQUATIONS = ("sum",)  # views whose lines are what their pictures show, so they stand above them
 _WIDE_PIXELS = 500  # a picture of this width takes the whole row
 _MANY_TILES = 8  # more tiles in one group are drawn smaller
+# What texts of views write in plain letters, which a terminal shows too, and how the page sets it.
+_SIGNS = {"alpha": "α", "sigma": "σ", "eps": "ε"}
+_SIGN = re.compile(
+    r"\b(?P<name>alpha|sigma|eps)\b|\bx(?:_(?P<time>t)\b|(?P<clean>0)\b|(?=\(\d))"
+    r"|(?P<minus>(?<![^\s(=])-(?=[\d (]|x0))|(?P<times>(?<=\d) x (?=[(\d]))"
+    r"|(?<=\d)e(?P<power>[+-]\d+)|\blog(?P<base>10)\b"
+)
 
 
 def view_html(seen: ViewResult, run: Run | None, offer: str = "") -> str:
@@ -69,9 +77,31 @@ def framed(
     return (
         f'<section class="view-seen" data-view="{escape(name)}" data-step="{escape(str(step))}">'
         f"<h2>{escape(view.title)}{where}</h2>"
-        f'<p class="what about">{escape(" ".join(view.about))} <cite>{escape(view.paper)}</cite></p>'
+        f'<p class="what about">{symbols(" ".join(view.about))} <cite>{escape(view.paper)}</cite></p>'
         f"{inner}</section>"
     )
+
+
+def symbols(text: str) -> str:
+    """A sentence of a view as HTML, escaped, with the field's symbols set as papers set them: x0 with its
+    index below the line, eps as a Greek letter, 5e-09 as a power of ten.
+    """
+    return _SIGN.sub(_symbol, escape(text))
+
+
+def _symbol(found: re.Match[str]) -> str:
+    if name := found["name"]:
+        return _SIGNS[name]
+    if found["minus"]:
+        return "−"
+    if found["times"]:
+        return " × "
+    if power := found["power"]:
+        return f" × 10<sup>{int(power)}</sup>".replace("-", "−")
+    if found["base"]:
+        return "log<sub>10</sub>"
+    below = found["time"] or found["clean"]
+    return f"<i>x</i><sub>{below}</sub>" if below else "<i>x</i>"
 
 
 def awaited_views(args: object = None) -> str:
@@ -83,7 +113,7 @@ def awaited_views(args: object = None) -> str:
         work = "asking what it would take" if name in ON_PRESS else "one network call"
         parts.append(
             f'<section data-of="{escape(name)}" hidden><h2>{escape(view.title)}</h2>'
-            f'<p class="what">{escape(" ".join(view.about))} <cite>{escape(view.paper)}</cite></p>'
+            f'<p class="what">{symbols(" ".join(view.about))} <cite>{escape(view.paper)}</cite></p>'
             f'<p class="looks"><span class="spinner"></span>Looking: {work} …</p></section>'
         )
     return "".join(parts)
@@ -111,11 +141,11 @@ def figure_parts(args: object = None) -> dict[str, str]:
 
 
 def _lines_html(seen: ViewResult) -> str:
-    return "".join(f"<p>{escape(line)}</p>" for line in seen.lines)
+    return "".join(f"<p>{symbols(line)}</p>" for line in seen.lines)
 
 
 def _notes_html(seen: ViewResult) -> str:
-    return "".join(f'<p class="note">Note: {escape(note)}</p>' for note in seen.notes)
+    return "".join(f'<p class="note">Note: {symbols(note)}</p>' for note in seen.notes)
 
 
 def _groups_html(
@@ -132,23 +162,44 @@ def _groups_html(
     parts = []
     for group, members in groupby(tiles, lambda tile: tile.group):
         group_tiles = list(members)
-        heading = f"<h3>{escape(group)}</h3>" if group else ""
+        heading = f"<h3>{symbols(group)}</h3>" if group else ""
         parts.append(f"{heading}{_figure_html(group_tiles, run, step)}")
         still = [tile for tile in group_tiles if tile.plays is None or run is None]
         many = " many" * (len(still) > _MANY_TILES and not any(tile.whole for tile in still))
         inner = "".join(_tile_html(tile, tile.pixels.shape[:2] == clickable, place) for tile in still)
-        parts.append(f'<div class="tiles{many}{classes}">{inner}</div>' if inner else "")
+        columns = _columns(sum(not tile.whole for tile in still))
+        style = f'style="--columns: {columns}"'
+        parts.append(f'<div class="tiles{many}{classes}" {style}>{inner}</div>' if inner else "")
     return "".join(parts)
+
+
+def _columns(count: int) -> int:
+    """In how many columns so many tiles stand: up to four in one row, more with the fewest empty places."""
+    if count <= 4:
+        return max(count, 1)
+    choices = (3, 4) if count <= _MANY_TILES else (6, 5, 4)
+    return min(choices, key=lambda columns: -count % columns)
 
 
 def _figure_html(tiles: Sequence[Tile], run: Run | None, step: int) -> str:
     """The films and curves among the tiles, as one figure over the states of the run."""
-    films = [tile.plays for tile in tiles if isinstance(tile.plays, Film)]
-    curves = [tile.plays for tile in tiles if isinstance(tile.plays, Curves)]
+    played = [replace(one, title=_plain_symbols(one.title)) for tile in tiles if (one := tile.plays)]
+    films = [one for one in played if isinstance(one, Film)]
+    curves = [one for one in played if isinstance(one, Curves)]
     if run is None or not (films or curves):
         return ""
     figure = Figure(run.total + 1, [("", films)] if films else [], curves, start=step)
     return f'<div class="plays" data-figure="{escape(json.dumps(figure.to_json()))}"></div>'
+
+
+def _plain_symbols(title: str) -> str:
+    """The same for what is drawn, which has no elements."""
+    return re.sub(r"\beps\b", "ε", re.sub(r"\bx0\b", "x₀", title))
+
+
+def _title_html(title: str) -> str:
+    """A tile's title; that of a word's map begins with a word of the prompt, which is left as it is."""
+    return escape(title) if re.search(r": \d+% to \d+%$", title) else symbols(title)
 
 
 def _tile_html(tile: Tile, clickable: bool, place: tuple[int, int] | None) -> str:
@@ -161,8 +212,8 @@ def _tile_html(tile: Tile, clickable: bool, place: tuple[int, int] | None) -> st
         "wide": tile.whole and width > _WIDE_PIXELS,
         "pointed": clickable,
     }
-    title, classes = escape(tile.title), " ".join(name for name, on in flags.items() if on)
-    alt = title or "curves over the run"
+    title, classes = _title_html(tile.title), " ".join(name for name, on in flags.items() if on)
+    alt = escape(tile.title) or "curves over the run"
     source = f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
     mark = ""
     if clickable and place is not None:
@@ -189,7 +240,7 @@ def _network_html(seen: ViewResult, run: Run) -> str:
     return (
         f'<div class="network">{_INTO_AND_OUT.format(svg)}</div><p class="legend">{legend}'
         '<span><i class="line"></i>skip</span></p>'
-        f'<p class="what">{escape(network_view.entering(run.model))} Click a box, or a skip, to choose it. '
+        f'<p class="what">{symbols(network_view.entering(run.model))} Click a box, or a skip, to choose it. '
         "Taller boxes have more channels.</p>"
     )
 
@@ -197,8 +248,8 @@ def _network_html(seen: ViewResult, run: Run) -> str:
 # The state before the network and its x0 after it are drawn by inside_panel.js, as the player shows them.
 _INTO_AND_OUT = (
     '<figure class="end into"><canvas width="1" height="1" aria-hidden="true"></canvas>'
-    "<figcaption>x_t</figcaption></figure>"
+    "<figcaption><i>x</i><sub>t</sub></figcaption></figure>"
     '<div class="drawing" tabindex="0">{}</div>'
     '<figure class="end out"><canvas width="1" height="1" aria-hidden="true"></canvas>'
-    "<figcaption>x0</figcaption></figure>"
+    "<figcaption><i>x</i><sub>0</sub></figcaption></figure>"
 )

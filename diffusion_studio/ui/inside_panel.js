@@ -126,8 +126,33 @@ document.addEventListener('click', (event) => {
   }
 });
 
+// ---- on a phone the player lies above the panel: small copies of its pictures stay in sight
+let small = null;
+const keepInSight = () => {
+  const screens = find('#player .screens'), timeline = find('#player .timeline'), panel = find('#inside').getBoundingClientRect();
+  const away = innerWidth <= 860 && timeline.getBoundingClientRect().bottom < 20 && panel.bottom > innerHeight / 4;
+  if (!small && !away) return;
+  if (!small?.isConnected) {
+    small = document.createElement('div');
+    small.id = 'inside-small'; small.ariaHidden = 'true';
+    find('#inside').append(small);
+  }
+  small.hidden = !away;
+  if (!away) return;
+  const shown = [...screens.querySelectorAll('.screen:not(.before) canvas')].filter((one) => one.width && one.checkVisibility());
+  while (small.children.length <= shown.length) small.append(document.createElement(small.children.length ? 'canvas' : 'span'));
+  while (small.children.length > shown.length + 1) small.lastChild.remove();
+  small.firstChild.textContent = find('#player .readout .step').textContent;
+  shown.forEach((from, k) => {
+    const to = small.children[k + 1];
+    to.width = from.width; to.height = from.height;
+    to.getContext('2d').drawImage(from, 0, 0);
+  });
+};
+
 setInterval(() => {
   if (!isOpen() || !find('#inside')?.checkVisibility()) return;
+  keepInSight();
   const player = find('#player .player'), d = player.dataset;
   const films = find('#player .film')?.ariaPressed === 'true';   // the pictures follow each other: the panel keeps its own
   if (!films && (d.zoom ?? '') !== zoom) {             // the picture that the player enlarges

@@ -100,6 +100,41 @@ def test_a_chosen_view_is_in_sight_with_the_timeline(desktop, size):
     assert desktop.evaluate("document.documentElement.scrollWidth") <= size[0]
 
 
+@pytest.mark.parametrize("size", [(1440, 900), (1920, 1080)])
+def test_pictures_fill_the_panel_and_symbols_are_set_as_in_papers(desktop, size):
+    """Rows of three pictures left a fourth of the panel free, and captions said x_t, x0 and eps in plain letters."""
+    desktop.set_viewport_size({"width": size[0], "height": size[1]})
+    choose_model(desktop, "fashion-mnist")
+    run(desktop, steps=6, count=1)
+    at(desktop, 3)
+    desktop.click("#player .inside")
+    for view in ("sum", "guidance", "network", "decided", "surprise"):
+        seen(desktop, view, 5 if view == "surprise" else 3)
+        free, covered, raw = desktop.evaluate(
+            """() => {
+            const box = (one) => one.getBoundingClientRect(), all = (what) => [...document.querySelectorAll(what)];
+            const right = box(document.querySelector('#inside-seen')).right, close = box(document.querySelector('#inside-close'));
+            const rows = all('#inside-seen .tiles').map((one) => right - Math.max(...[...one.children].map((tile) => box(tile).right)));
+            const over = all('#inside-view label, #inside-settings .form > *').map(box)
+              .some((one) => one.width && one.right > close.left && one.left < close.right && one.bottom > close.top && one.top < close.bottom);
+            const texts = document.createTreeWalker(document.querySelector('#inside-seen'), NodeFilter.SHOW_TEXT), found = [];
+            while (texts.nextNode()) if (/x_t|x0|\\beps\\b|\\balpha\\b|\\d e?-\\d|e-\\d/.test(texts.currentNode.data)) found.push(texts.currentNode.data);
+            return [rows, over, found]; }"""
+        )
+        assert max(free) < 30 and not covered and not raw, (view, free, raw)
+        if view == "guidance":
+            said = desktop.inner_text("#inside-seen")
+            assert "before clipping" in said and "The sampler gets the x0 after clipping" in said
+            assert "after clipping" in desktop.locator("#inside-seen figcaption").nth(3).inner_text()
+        if view == "surprise":
+            gap = desktop.evaluate(
+                "() => { const box = (what) => document.querySelector(`#inside-seen ${what}`).getBoundingClientRect();"
+                " return [box('.plays .caption').top - box('.plays canvas').bottom,"
+                " box('.plays svg').left - box('.plays canvas').right]; }"
+            )
+            assert min(gap) >= 5  # its caption has room, and the curve stands beside the film
+
+
 def test_new_runs_follow_the_timeline_once_they_were_computed(desktop):
     choose_model(desktop, "fashion-mnist")
     run(desktop, steps=6, count=1)
@@ -135,7 +170,7 @@ def test_the_marker_of_the_curves_follows_the_player_without_the_server(page):
     assert figure.get_attribute("data-state") == "3"
     names = page.locator("#inside-seen .curves figcaption").all_inner_texts()
     assert names == [
-        "how much x0 still changes (root mean square)",
+        "how much x₀ still changes (root mean square)",
         "share of decided pixels",
         "probability of each label, by the classifier",
     ]

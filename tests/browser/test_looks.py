@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from helpers import run, wait
+from helpers import open_tab, run, wait
 
 pytestmark = pytest.mark.slow
 
@@ -77,3 +77,70 @@ def test_an_edit_of_this_picture_opens_in_sight(page):
         "(() => { const at = document.querySelector('#edit-canvas .paper').getBoundingClientRect();"
         " return at.height > 100 && at.top >= 0 && at.bottom <= innerHeight; })()"
     )
+
+
+HEIGHT = "document.documentElement.scrollHeight"
+
+
+def test_compare_needs_no_scrolling_and_its_example_plays(desktop):
+    """It was 918 pixels high, stood still, and a menu cut the name of a sampler."""
+    open_tab(desktop, "Compare")
+    desktop.wait_for_function("document.querySelector('.together')?.dataset.recorded === 'true'")
+    desktop.wait_for_function("document.querySelector('.together .play').textContent.includes('Pause')")
+    desktop.wait_for_function("document.querySelector('.together .play').textContent.includes('Play')")
+    assert desktop.evaluate(HEIGHT) <= 900
+    cut = desktop.evaluate(
+        """() => [...document.querySelectorAll('#compare-rows select')].filter((one) => {
+          const style = getComputedStyle(one), pen = document.createElement('canvas').getContext('2d');
+          pen.font = style.font;
+          const room = one.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - 16;
+          return pen.measureText(one.selectedOptions[0].text).width > room; }).map((one) => one.selectedOptions[0].text)"""
+    )
+    assert cut == []
+
+
+def test_points_need_no_scrolling_once_there_is_a_network(desktop):
+    """Its column was 1043 pixels high after a training."""
+    open_tab(desktop, "Points")
+    desktop.click("#points-train")
+    desktop.wait_for_function("Number(document.querySelector('#points-player .player').dataset.shown) >= 2")
+    desktop.click("#points-train + .points-stop")
+    desktop.wait_for_selector("#points-network a[download]")
+    assert desktop.evaluate(HEIGHT) <= 900
+
+
+def test_the_figure_comes_before_its_settings_on_a_phone(app, visit):
+    page = visit(app)
+    page.set_viewport_size({"width": 390, "height": 844})
+    for tab, figure, form in (
+        ("Compare", "#compare-view", "#compare-quick"),
+        ("Points", "#points-view", "#points-quick"),
+    ):
+        open_tab(page, tab)
+        page.wait_for_selector(form)
+        assert top_of(page, figure) < top_of(page, form)
+    open_tab(page, "Generate")
+    over = page.evaluate(
+        "() => document.querySelector('#player .show-numbers').getBoundingClientRect().right"
+        " - document.querySelector('#player .say-row').getBoundingClientRect().right"
+    )
+    assert over <= 0.5
+    run(page, steps=3, count=1)
+    page.click("#player .inside")
+    page.wait_for_selector("#inside-seen [data-view=sum] .tile img")
+    page.evaluate("document.querySelector('#inside-seen').scrollIntoView()")
+    page.wait_for_selector("#inside-small canvas >> visible=true")
+    assert 60 < page.locator("#inside-small").bounding_box()["height"] < 0.4 * 844
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_selector("#inside-small", state="hidden")
+
+
+def test_the_help_is_seen_whole(desktop):
+    """Its last button had no room below it."""
+    desktop.click("#player .help")
+    box = desktop.evaluate(
+        "() => { const one = document.querySelector('#player .keys'), to = one.getBoundingClientRect();"
+        " const close = one.querySelector('form button').getBoundingClientRect(), top = one.querySelector('h2').getBoundingClientRect().top;"
+        " return [one.scrollHeight - one.clientHeight, top - to.top, to.bottom - close.bottom, close.left - to.left]; }"
+    )
+    assert box[0] <= 0 and max(box[1:]) - min(box[1:]) <= 4

@@ -81,3 +81,29 @@ def test_the_disturbed_answer_is_not_taken_for_the_one_without_the_label(tiny_mo
     seen, bare = look(run.state(2), Settings()), model.denoiser(None)(run.x(2), run.state(2).level).x0[0]
     np.testing.assert_allclose(seen["without"], bare.numpy(), atol=1e-6)
     assert np.abs(seen["disturbed"] - seen["without"]).max() > 1e-3
+
+
+def test_the_sum_is_shown_before_clipping_and_says_what_clipping_changes(tiny_model):
+    """The bound is small, so that it cuts values off."""
+    asked = {"label": "Dog", "seeds": (1,), "steps": 5, "guidance": 4.0}
+    model = tiny_model()
+    clipped = Run(model, Recipe("tiny", **asked, clip_range=0.2))
+    seen = look(clipped.state(0), Settings())
+    free = look(Run(model, Recipe("tiny", **asked, clip=False)).state(0), Settings())
+    np.testing.assert_allclose(seen["before"], free["result"], atol=1e-5)
+    np.testing.assert_allclose(seen["result"], free["result"].clip(-0.2, 0.2), atol=1e-6)
+    share = float((np.abs(free["result"]) > 0.2).mean())
+    assert 0 < share < 1 and seen.numbers["clipped"] == pytest.approx(share, abs=1e-3)
+    assert seen.numbers["scale"] == pytest.approx(4, abs=1e-3)
+    assert "before clipping: guided x0 = without + 4 x" in seen.lines[0]
+    assert f"Clipping to -0.2 to 0.2 changes {share:.1%} of the values" in seen.lines[1]
+    titles = [one.title.split(",")[0] for one in seen.tiles]
+    assert titles[-2:] == ["guided x0", "cut off by clipping"]
+    assert "before" not in free.arrays and "This run does not clip x0" in free.lines[0]
+
+
+def test_no_sum_is_claimed_before_clipping_where_another_rule_changes_it(tiny_model):
+    asked = {"label": "Dog", "seeds": (1,), "steps": 5, "guidance": 4.0, "clip_range": 0.2}
+    seen = look(Run(tiny_model(), Recipe("tiny", **asked, guidance_rescale=0.7)).state(0), Settings())
+    assert "before" not in seen.arrays and not seen.numbers["exact"]
+    assert "after clipping: guided x0 is about" in seen.lines[0]

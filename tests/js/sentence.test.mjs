@@ -107,7 +107,7 @@ test('waiting and time left in words', () => {
   assert.match(logic.waitText({ lost: true }), /^The server does not answer/);
   assert.equal(logic.waitText({ full: 'All is taken.', again: 9 }), 'All is taken. This page asks again in 9 s …');
   assert.deepEqual([null, 0.4, 7.2].map((left) => logic.progressText('denoising', left)), ['denoising …', 'denoising …', 'denoising … about 8 s left']);
-  assert.deepEqual([0.2, 1.2, 89, 100].map(logic.aboutText), ['less than a second', '2 s', '89 s', '2 min']);
+  assert.deepEqual([0.2, 1.2, 89, 100, 5400].map(logic.aboutText), ['less than a second', '2 s', '89 s', '2 minutes', '1.5 hours']);
 });
 
 test('letters of a text have the places of its lines', () => {

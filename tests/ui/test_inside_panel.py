@@ -20,7 +20,7 @@ from diffusion_studio.inside.surprise_view import of_picture
 from diffusion_studio.inside.views import VIEWS
 from diffusion_studio.ui import inside_look, inside_panel
 from diffusion_studio.ui.compute import Compute
-from diffusion_studio.ui.inside_html import view_html
+from diffusion_studio.ui.inside_html import symbols, view_html
 from diffusion_studio.ui.inside_look import MOST_STATES, SETTINGS, FairRun, Visit
 from diffusion_studio.ui.inside_panel import InsidePanel
 from diffusion_studio.ui.player import player
@@ -349,7 +349,7 @@ def test_a_block_that_the_network_does_not_have_is_said(make):
     *_, (html, *_) = panel._look(REQUEST, *values(value, "network", block="up.9"))
     assert "This network has no block up.9, so its middle is shown." in html and "middle.0: ResBlock" in html
     *_, (html, *_) = panel._look(REQUEST, *values(value, "network", block="up.0.stages.0.block", part="skip"))
-    assert 'data-block="up.0.stages.0.block"' in html and "x0 without the skip into it" in html
+    assert 'data-block="up.0.stages.0.block"' in html and "</sub> without the skip into it" in html
     assert "no block" not in html
 
 
@@ -376,3 +376,14 @@ def test_the_surprise_of_a_picture_of_ones_own_and_by_the_flow(make, tmp_path):
     (tmp_path / "no.png").write_bytes(b"no picture")
     *_, (_, status, *_) = panel._compute(REQUEST, *said, str(tmp_path / "no.png"))
     assert "not a picture in a known format" in status and "the last one that could be made" in status
+
+
+def test_the_page_sets_symbols_and_leaves_words_alone():
+    clean = "<i>x</i><sub>0</sub>"
+    assert symbols("x(7) = 0.8 x0(6) - 0.6 eps(6)") == f"<i>x</i>(7) = 0.8 {clean}(6) − 0.6 ε(6)"
+    assert (
+        symbols("alpha times x0, sigma times eps; x_t") == f"α times {clean}, σ times ε; <i>x</i><sub>t</sub>"
+    )
+    assert symbols("5.2e-09 bits, v towards -x0") == f"5.2 × 10<sup>−9</sup> bits, v towards −{clean}"
+    assert symbols("2 x (with - without), 4x4, <b>") == "2 × (with − without), 4x4, &lt;b&gt;"
+    assert symbols("a self-made alphabet") == "a self-made alphabet"

@@ -12,6 +12,7 @@ let alone = null;                                      // the run that is shown 
 let zoom = null;                                       // the one picture of each run that is shown, counted along the rows
 let kind = 'race', turned = false;                      // whether a race or a grid is shown, and whether the page has said so
 const addressed = ['race', 'grid'].some((name) => new URLSearchParams(location.search).has(name));
+let exampled = false;                                  // whether something was shown: the example plays where it comes first
 let bare = addressed;                                   // whether the recorded example has given way to runs that were sent here
 let places = [];                                         // of runs that are being made, for their states
 let newest = { of: '', states: new Map() };              // the newest state of each run, and of which kind they are
@@ -291,6 +292,8 @@ const open = async (v) => {
   root.dataset.runs = v.runs.length;
   root.dataset.recorded = !!v.recorded;
   show();
+  if (v.recorded && !exampled && !matchMedia('(prefers-reduced-motion: reduce)').matches) start();
+  exampled = true;
 };
 
 const kindOf = (v) => (v.titles ? 'race' : 'grid');

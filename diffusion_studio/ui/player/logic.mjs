@@ -281,11 +281,11 @@ export const madeWith = (about) => {
 export const differs = (of, now) => Object.keys(of).some((name) => name in now && JSON.stringify(of[name]) !== JSON.stringify(now[name]));
 
 // ---- what happens ------------------------------------------------------------------------------------------------
-/** A length of time in words, rounded up. @param {number} seconds */
+/** A length of time in words, rounded up, as `duration` in compute.py words it. @param {number} seconds */
 export const aboutText = (seconds) => {
   if (seconds < 1) return 'less than a second';
   if (seconds < 90) return `${Math.ceil(seconds)} s`;
-  return `${Math.ceil(seconds / 60)} min`;
+  return seconds < 5400 ? `${Math.ceil(seconds / 60)} minutes` : `${(seconds / 3600).toFixed(1)} hours`;
 };
 
 /**

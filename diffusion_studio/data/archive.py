@@ -102,7 +102,8 @@ def _files_to_move(files: Sequence[Path], max_bytes: int) -> tuple[dict[str, Pat
     if sum(sizes.values()) > max_bytes:
         raise DataError(
             f"These files have {sum(sizes.values()) / 1e6:,.0f} MB together, and at most "
-            f"{max_bytes / 1e6:,.0f} MB are taken here. Make the pictures smaller first: they are scaled down for training anyway."
+            f"{max_bytes / 1e6:,.0f} MB are taken here. Make the pictures smaller first: they are "
+            "scaled down for training anyway."
         )
     counts = Counter(one.name.casefold() for one in wanted)
     if same := next((one.name for one in wanted if counts[one.name.casefold()] > 1), None):

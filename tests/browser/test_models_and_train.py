@@ -112,7 +112,7 @@ def test_a_pickle_and_a_web_page_are_answered_with_a_sentence(desktop, tmp_path)
         desktop.wait_for_function(
             "said => document.querySelector('#report').innerText.includes(said)", arg=said
         )
-        assert desktop.locator("#use-model").is_disabled()
+        assert desktop.locator("#use-model").is_hidden()  # it cannot be used
 
 
 def test_the_cards_of_the_models_stand_first(page):
@@ -128,6 +128,17 @@ def test_the_cards_of_the_models_stand_first(page):
         "document.querySelector('#open-model').getBoundingClientRect().top < innerHeight / 2 ||"
         " scrollY + innerHeight >= document.documentElement.scrollHeight - 2"
     )
+
+
+def test_before_a_file_is_dropped_there_is_no_empty_report(page, native):
+    """A bar "Use in Generate" that could not be pressed stood there, and a report on nothing."""
+    open_tab(page, "Models")
+    page.locator("#open-model").wait_for()
+    parts = [page.locator(one) for one in ("#use-model", "#report", "#model-flags", "#read-again")]
+    assert not any(one.is_visible() for one in parts) and narrow(page)
+    page.locator("#model-file input[type=file]").set_input_files(str(native))
+    page.wait_for_selector("#report .good")
+    assert all(one.is_visible() for one in parts) and narrow(page)
 
 
 def test_a_bundled_model_is_taken_from_its_card(desktop):

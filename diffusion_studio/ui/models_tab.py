@@ -119,7 +119,8 @@ class ModelsTab:
                 elem_id="models-here",
             )
             self.file = gr.File(
-                label=f"Drop a .safetensors, or a .zip of its folder (up to {_size(self.hosting.max_upload)})",
+                label=f"Drop a .safetensors, or a .zip of its folder (up to "
+                f"{_size(self.hosting.max_upload)})",
                 file_count="multiple",
                 file_types=upload_suffixes(),
                 height=124,

@@ -195,9 +195,7 @@ def test_three_rows_of_four_cells_fit_into_the_window(desktop):
 
 def test_a_file_shows_how_far_it_is_and_is_cancelled(page):
     open_forward(page)
-    page.select_option("#forward .steps", "100")
-    page.select_option("#forward .size", "128")
-    page.wait_for_function("document.querySelector('#forward .view').ariaBusy !== 'true'", timeout=WAIT)
+    shown(page, lambda: page.select_option("#forward .steps", "100"))
     offered = []
     page.on("download", lambda one: offered.append(one))
     page.click("#forward [data-format=gif]")
@@ -214,7 +212,6 @@ def test_a_file_shows_how_far_it_is_and_is_cancelled(page):
     assert page.locator("#forward .saving").is_hidden()
     assert page.evaluate("document.activeElement.dataset.format") == "gif" and not offered
     page.select_option("#forward .steps", "25")
-    page.select_option("#forward .size", "32")
     with page.expect_download(timeout=120_000):  # and the next one is made
         page.click("#forward [data-format=strip]")
     assert len(offered) == 1 and "Saved" in page.inner_text("#forward .status")

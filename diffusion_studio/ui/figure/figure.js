@@ -142,7 +142,7 @@ const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline 
   };
 
   const curves = (one) => {
-    const [w, h, left] = [330, tall ? 290 : 210, 50], bottom = h - 30;
+    const [w, h, left] = [330, tall ? 330 : 210, 50], bottom = h - 30;
     if (one.rows) return levels(one);
     const [xl, xh] = extent([...one.series.map((line) => line.xs), one.at]), ys = extent([...one.series.map((line) => line.ys), one.zero ? [0] : []]);
     const fx = scale(xl, xh, left, w - 10), fy = scale(ys[0], ys[1], bottom, 10);

@@ -66,11 +66,12 @@ def _remarks(read: DataSummary) -> list[str]:
     if read.left_out:
         said.append(f"Left out: {read.left_out}.")
     if read.pictures < FEW:
-        are = f"{read.pictures:,} pictures are" if read.pictures > 1 else "One picture is"
-        said.append(
-            f"{are} few: the network will learn them by heart. A thousand and more, of one kind, make one "
-            "that invents."
+        few = (
+            f"{read.pictures:,} pictures are few: the network will learn them"
+            if read.pictures > 1
+            else "One picture is little: the network will learn it"
         )
+        said.append(f"{few} by heart. A thousand and more, of one kind, make one that invents.")
     return said
 
 

@@ -1,5 +1,5 @@
-"""Unpack a zip of pictures, or of other known files, from an untrusted source: no paths that lead out, no
-links, no zip bombs.
+"""Take pictures from an untrusted source, in a zip or as files, and other known files from a zip: no paths
+that lead out, no links, no zip bombs.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ MAX_RATIO = 200  # of unpacked to packed bytes: pictures are near 1, texts stay 
 _SMALL = 1 << 20  # bytes below which the ratio of an entry is not checked
 _CHUNK = 1 << 18
 _MAX_DEPTH = 8
+_PICTURES = "PNG, JPEG, WebP, AVIF, GIF, BMP, TIFF and what else Pillow reads"
 
 
 @dataclass(frozen=True)
 class UnpackResult:
-    """The result of `unpack`: the number of pictures written, and the files that were left out."""
+    """The result of `unpack` and `gather`: the number of pictures kept, and the files that were left out."""
 
     pictures: int
     left_out: LeftOut
@@ -46,6 +47,68 @@ def unpack(archive: str | Path, folder: str | Path, max_bytes: int) -> UnpackRes
         _write_new(opened, wanted, folder, max_bytes)
     suffixes = picture_suffixes()
     return UnpackResult(sum(path.suffix.lower() in suffixes for path in wanted), left)
+
+
+def gather(files: Sequence[str | Path], folder: str | Path, max_bytes: int) -> UnpackResult:
+    """Move pictures, and the caption texts beside them, into a new folder, which `data.folder` can read.
+
+    The rules are those of `unpack`: which files are left out, how large one of them and all together may be,
+    and that no two have the same name. The sizes are checked before anything is moved. On a `DataError` no
+    folder is left behind.
+    """
+    folder = Path(folder)
+    if len(files) > MAX_FILES:
+        raise DataError(f"These are {len(files):,} files, and at most {MAX_FILES:,} are taken.")
+    wanted, left = _files_to_move([Path(one) for one in files], max_bytes)
+    folder.mkdir(parents=True)
+    try:
+        for name, file in wanted.items():
+            shutil.move(file, folder / name)
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise DataError(
+            f"{name} could not be kept ({error.strerror or error}). The disk may be full."
+        ) from error
+    suffixes = picture_suffixes()
+    return UnpackResult(sum(Path(name).suffix.lower() in suffixes for name in wanted), left)
+
+
+def _files_to_move(files: Sequence[Path], max_bytes: int) -> tuple[dict[str, Path], LeftOut]:
+    """The files to move by their names, and those that are left out."""
+    suffixes, left = picture_suffixes(), LeftOut()
+    wanted: list[Path] = []
+    for file in files:
+        name = PurePosixPath(file.name)
+        suffix = name.suffix.lower()
+        if is_system(name):
+            left.add(SYSTEM, name)
+        elif suffix not in suffixes and suffix not in TEXT_SUFFIXES:
+            left.add(suffix, name)
+        else:
+            wanted.append(file)
+    if not any(one.suffix.lower() in suffixes for one in wanted):
+        for one in wanted:  # texts
+            left.add(one.suffix.lower(), PurePosixPath(one.name))
+        raise DataError(
+            f"There is no picture among these files: {left}. Drop {_PICTURES}, or a .zip of them."
+        )
+    sizes = {one: one.stat().st_size for one in wanted}
+    for one, size in sizes.items():
+        if size > MAX_ENTRY:
+            raise DataError(
+                f"{one.name[:80]} has {size / 1e6:,.0f} MB, and a picture may have {MAX_ENTRY >> 20} MB at "
+                "most. Make it smaller: pictures are scaled down for training anyway."
+            )
+    if sum(sizes.values()) > max_bytes:
+        raise DataError(
+            f"These files have {sum(sizes.values()) / 1e6:,.0f} MB together, and at most "
+            f"{max_bytes / 1e6:,.0f} MB are taken here. Make the pictures smaller first: they are "
+            "scaled down for training anyway."
+        )
+    counts = Counter(one.name.casefold() for one in wanted)
+    if same := next((one.name for one in wanted if counts[one.name.casefold()] > 1), None):
+        raise DataError(f"{same[:80]} is there twice. Give each picture a name of its own.")
+    return {one.name: one for one in wanted}, left
 
 
 def unpack_known(
@@ -129,8 +192,7 @@ def _entries_to_write(
     if not any(path.suffix.lower() in suffixes for path in found):
         here = f": {left}" if left.total else ""
         raise DataError(
-            "The archive holds no pictures (PNG, JPEG, WebP, AVIF, GIF, BMP, TIFF and what else Pillow "
-            f"reads) among its {len(entries):,} files{here}."
+            f"The archive holds no pictures ({_PICTURES}) among its {len(entries):,} files{here}."
         )
     _check_total(
         found, max_bytes, "Make the pictures smaller first: they are scaled down for training anyway."

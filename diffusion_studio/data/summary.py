@@ -65,7 +65,7 @@ class DataSummary:
             parts.pop()
         parts += self.notes
         if self.looked is not None:
-            parts.append(f"{self.looked:,} of them were looked into")
+            parts.append(f"{self.looked:,} of them, evenly chosen, were opened for this line")
         if self.other_splits:
             parts.append(
                 "not trained on: " + ", ".join(f"{name} ({n:,})" for name, n in self.other_splits.items())

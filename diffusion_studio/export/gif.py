@@ -125,7 +125,8 @@ def indexed(scene: Scene, colours: np.ndarray) -> Iterator[np.ndarray]:
         native = scene.native(k)
         quick = np.array(Image.fromarray(native).quantize(palette=palette, dither=Image.Dither.NONE))
         for ground, index in grounds:
-            quick[(native == ground).all(axis=-1)] = index
+            same = [native[..., channel] == ground[channel] for channel in range(3)]
+            quick[same[0] & same[1] & same[2]] = index  # ten times as fast as (native == ground).all(-1)
         yield quick
     yield indices[where].reshape(last.shape[:2])
 

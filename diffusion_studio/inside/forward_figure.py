@@ -32,6 +32,42 @@ def example() -> Picture:
     return Picture.open(Path(__file__).with_name("pictures") / "cat.jpg")
 
 
+# What a state looks like, by the share of noise in it up to which it does.
+_LOOKS = (
+    (0.15, "the picture is clear"),
+    (0.6, "it is still easy to recognise"),
+    (0.88, "the shape is still there"),
+    (0.96, "only large shapes are left"),
+    (0.993, "the eye hardly finds it"),
+    (1.0, "nothing of the picture can be seen"),
+)
+
+
+def told(process: Process) -> list[tuple[str, str]]:
+    """For each state a plain sentence, and its numbers in symbols.
+
+    The share of noise is sigma^2 / (alpha^2 mean(x0^2) + sigma^2), the mean squares of what is seen. So it
+    counts how strong this picture is, where 1 - alpha_bar takes each for one of variance 1.
+    """
+    power = float((process.closed[0] ** 2).mean())
+    found = []
+    for one in process.levels:
+        if not one.sigma:
+            found.append(("No noise yet: this is the picture itself.", "t = 0, ᾱ = 1"))
+            continue
+        share = one.sigma**2 / (one.alpha**2 * power + one.sigma**2)
+        looks = next(words for most, words in _LOOKS if share <= most)
+        percent = f"{100 * share:.0f}" if share < 0.995 else "More than 99"
+        found.append(
+            (
+                f"{percent} % of what you see is noise: {looks}.",
+                f"t = {one.t:.3g}, ᾱ = {one.alpha**2:.3g}, noise variance {one.sigma**2:.3g}, "
+                f"log-SNR {one.log_snr:.2g}",
+            )
+        )
+    return found
+
+
 def forward_figure(
     processes: Sequence[Process],
     ways: Collection[str] = ("closed", "iterated"),

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -260,19 +260,26 @@ def save_forward(
     explain: bool = True,
     strip: int = 8,
     ways: Sequence[str] = WAYS,
+    progress: Callable[[int, int], object] = lambda done, of: None,
 ) -> Path:
     """Write the way into noise as an animation (GIF, MP4, WebP, APNG), or as a PNG strip of `strip` states,
     a row for each schedule. An animation shows these of the three `ways`, a strip the closed form.
+    `progress` is called before and after each picture is drawn, with the number of those that are; what it
+    raises ends the writing.
     """
     check(path, ExportOptions(), None, [(1, "pictures")])
     total = max(one.steps for one in processes)
     about = to_json(processes)
-    if Path(path).suffix.lower() == ".png":
-        pictures = [strip_of(processes, strip, side)]
-        steps = [total]
-    else:
-        steps = sorted({*range(0, total + 1, max(every, 1)), total})
-        pictures = [image(look(processes, k, ways), side, explain) for k in steps]
+    is_strip = Path(path).suffix.lower() == ".png"
+    steps = [total] if is_strip else sorted({*range(0, total + 1, max(every, 1)), total})
+    pictures = []
+    progress(0, len(steps))
+    for k in steps:
+        drawn = (
+            strip_of(processes, strip, side) if is_strip else image(look(processes, k, ways), side, explain)
+        )
+        pictures.append(drawn)
+        progress(len(pictures), len(steps))
     height, width = (max(one.shape[axis] for one in pictures) for axis in (0, 1))
     frames = []
     for k, pixels in zip(steps, pictures):

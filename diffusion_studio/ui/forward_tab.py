@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import threading
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +19,7 @@ import gradio as gr
 from ..diffusion.schedule import SCHEDULES, NoiseSchedule
 from ..errors import DataError, OptionError
 from ..imaging.picture import Picture
-from ..inside.forward_figure import example, forward_figure
+from ..inside.forward_figure import example, forward_figure, told
 from ..inside.forward_pictures import (
     ABOUT,
     MOST_SCHEDULES,
@@ -31,6 +31,7 @@ from ..inside.forward_pictures import (
 )
 from ..studio import Studio
 from .compute import Compute
+from .file_making import FileMaking
 from .handlers import LABELLED
 from .lazy import HERE, lazy
 from .store import RunStore
@@ -41,7 +42,7 @@ STEPS, SIZES = (25, 50, 100), (32, 64, 128)
 FORMATS = {"gif": ".gif", "mp4": ".mp4", "strip": ".png"}
 MOST_FILE = 24 << 20  # bytes of an uploaded picture
 MOST_BETAS = 20_000  # characters of the visitor's table of betas
-MOST_SAVING = 2  # files that are written at one time
+MOST_SAVING, MOST_WAITING = 2, 8  # files that are written at one time, and with those that wait
 PAPERS = (
     "Sohl-Dickstein et al. 2015, section 2.1; Ho et al. 2020 (DDPM), eq. 2 and 4; Nichol & Dhariwal 2021 "
     "(Improved DDPM), eq. 17 for the cosine schedule"
@@ -54,12 +55,12 @@ class ForwardTab:
 
     def __init__(self, studio: Studio, store: RunStore, compute: Compute) -> None:
         self.studio, self.store, self.compute = studio, store, compute
-        self._saving = threading.Semaphore(MOST_SAVING)
+        self.files = FileMaking(MOST_SAVING, MOST_WAITING)
         self.element: gr.HTML = lazy(
             self._markup(),
             ("figure/figure.css", "forward/forward.css"),
             ("player/keys.mjs", "figure/plot.mjs", "figure/figure.js", "forward/forward.js"),
-            [self.figure, self.save],
+            [self.figure, self.save, self.saving, self.cancel],
             elem_id="forward",
         )
 
@@ -74,7 +75,10 @@ class ForwardTab:
         picture at the chosen size, and `choices` are the schedules to choose from.
         """
         picture, said = self._picture(given)
-        made = forward_figure(self._processes(picture, given), _ways(given)).to_json()
+        rows = self._processes(picture, given)
+        made = forward_figure(rows, _ways(given)).to_json()
+        for row, one in zip(made["rows"], rows):
+            row["told"] = told(one)
         png = base64.b64encode(picture.png()).decode()
         steps, notes = made["states"] - 1, [f"{said[:1].upper()}{said[1:]}."] if said else []
         if steps < given.get("steps", STEPS[1]):
@@ -87,7 +91,7 @@ class ForwardTab:
         }
 
     def save(self, given: dict[str, Any]) -> dict[str, Any]:
-        """The same as a file {name, data in base64, type}; `format` is one of `FORMATS`."""
+        """Begin the same as a file; `format` is one of `FORMATS`. `saving` tells how far it is."""
         kind = given.get("format")
         if not isinstance(kind, str) or kind not in FORMATS:
             raise OptionError(
@@ -96,10 +100,20 @@ class ForwardTab:
         picture, _ = self._picture(given)
         rows = self._processes(picture, given)
         name = f"forward-{'-'.join(one.name for one in rows)}{FORMATS[kind]}".replace(" ", "-")
-        with self._saving, TemporaryDirectory(prefix="diffusion-studio-forward-") as folder:
-            path = save_forward(rows, Path(folder) / f"forward{FORMATS[kind]}", side=128, ways=_ways(given))
-            data = base64.b64encode(path.read_bytes()).decode()
-        return {"name": name, "data": data}
+
+        def write(folder: Path, progress: Callable[[int, int], None]) -> Path:
+            path = folder / f"forward{FORMATS[kind]}"
+            return save_forward(rows, path, side=128, ways=_ways(given), progress=progress)
+
+        return self.files.begin(name, write)
+
+    def saving(self, given: dict[str, Any]) -> dict[str, Any]:
+        """How far the file `making` is, or the file {name, data in base64}."""
+        return self.files.ask(given.get("making"))
+
+    def cancel(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Give the file `making` up."""
+        return self.files.cancel(given.get("making"))
 
     # ---- its parts
 

@@ -31,10 +31,6 @@ from .model_cards import PICTURE, YOUNG, is_young, model_items
 from .page_script import call_action
 
 _RELATIVE = re.compile(r"\]\((?!\w+:|/|#)")  # the start of a link to a file beside the card
-_NOTHING = (
-    '<div class="doctor"><p class="hint">The report on the file appears here: its layout, its size, and '
-    "every setting with its source.</p></div>"
-)
 
 # What stands before and after the names of the chosen files.
 _OPEN = ("Open", "Another file replaces it.")
@@ -106,7 +102,7 @@ class ModelsTab:
                 self.go = gr.Button(
                     "Use in Generate", variant="primary", interactive=False, elem_id="use-model"
                 )
-                self.report = gr.HTML(_NOTHING, elem_id="report")
+                self.report = gr.HTML("", elem_id="report")  # what belongs to it is hidden while it is empty
 
     def _render_cards(self, outputs: list[Any]) -> None:
         cards = self.studio.models()
@@ -118,13 +114,13 @@ class ModelsTab:
         with gr.Row(elem_id="models-top"):
             gr.HTML(
                 "<h2>Models on this machine</h2><p>Choose one to make pictures with, or drop a weight file "
-                'of your own. What is read in it stands <a href="#open-model">below the cards</a>.</p>'
+                'of your own. What is in the file is shown <a href="#open-model">below the cards</a>.</p>'
                 f"{f'<ul>{problems}</ul>' if problems else ''}",
                 elem_id="models-here",
             )
             self.file = gr.File(
-                label=f"Your own .safetensors, or a .zip of its folder, up to "
-                f"{_size(self.hosting.max_upload)}",
+                label=f"Drop a .safetensors, or a .zip of its folder (up to "
+                f"{_size(self.hosting.max_upload)})",
                 file_count="multiple",
                 file_types=upload_suffixes(),
                 height=124,
@@ -166,11 +162,10 @@ class ModelsTab:
     def _connect(self, outputs: list[Any]) -> None:
         private: dict[str, Any] = {"api_visibility": "private"}
         seen = [self.chosen, self.report, self.go, self.ranking, self.take, self.opened]
-        self.file.upload(  # to where what was read will stand
-            None, None, None, js=call_action("clickOn", "#models-here a"), queue=False, **private
-        )
         self.file.upload(
             self._take_files, [self.file, self.flags], [self.folder, self.file, *seen], **private
+        ).then(  # to what was read, which was hidden before
+            None, None, None, js=call_action("clickOn", "#models-here a"), queue=False, **private
         )
         self.folder.input(self._choose, [self.folder, self.flags], seen, **private)
         gr.on([self.flags.submit, self.again.click], self._look, [self.chosen, self.flags], seen, **private)
@@ -210,7 +205,7 @@ class ModelsTab:
         names the file.
         """
         if chosen is None:
-            return [None, _NOTHING, gr.Button(interactive=False), "", gr.Button(visible=False), ""]
+            return [None, "", gr.Button(interactive=False), "", gr.Button(visible=False), ""]
         try:
             chosen = replace(chosen, flags=parse_flags(flags or ""))
         except StudioError as error:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import secrets
+import shutil
 from collections.abc import Callable
 from functools import partial
 from html import escape
@@ -11,7 +14,7 @@ from typing import Any
 import gradio as gr
 
 from .. import data
-from ..data.archive import unpack
+from ..data.archive import UnpackResult, gather, unpack
 from ..errors import DataError, OptionError, StudioError
 from ..options import build
 from ..studio import Studio
@@ -30,6 +33,8 @@ HOSTED_PRESETS, HOSTED_SIZE, HOSTED_ARCHIVES = ("quick", "hour"), 64, 10  # what
 MAX_UNPACKED, MAX_UNPACKED_HOSTED = 20_000, 300  # MB
 _READING = ("fit", "background", "colours")  # options that change which pictures are read, besides the size
 _LOOKED = 200  # pictures of a folder that are decoded before the training
+LOOSE = "my-pictures"  # name of a data set that was dropped as files, which have no name in common
+_DROPPED = (".zip", ".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".txt")
 _TICK = 2.0  # seconds between two looks at a run
 _OFF = (
     "### Training is off here\nThe owner of this app can turn it on with `diffusion-studio serve "
@@ -73,16 +78,20 @@ class TrainTab:
             value=names[0] if names else None,
             label="Pictures to train on",
             elem_id="train-data",
-            info="Data sets on this machine, and the archives that you dropped."
+            info="Data sets on this machine, and what was dropped."
             if names
-            else "There are none on this machine yet. Drop an archive below"
+            else "There are none on this machine yet. Drop pictures below"
             f"{'.' if self.hosting.hosted else ', or type the path of a folder.'}",
             allow_custom_value=not self.hosting.hosted,
         )
         self.zip = gr.File(
-            label="Or drop a .zip of pictures", file_types=[".zip"], height=140, elem_id="train-zip"
+            label="Or drop pictures, or a .zip of them",
+            file_count="multiple",
+            file_types=[*_DROPPED],
+            height=112,
+            elem_id="train-zip",
         )
-        self.archive = gr.State({})  # name of a dropped data set -> what was left out of its zip
+        self.archive = gr.State({})  # name of what was dropped last -> what was left out of it
 
     def _render_settings(self) -> None:
         hosted = self.hosting.hosted
@@ -101,7 +110,10 @@ class TrainTab:
             elem_id="train-preset",
         )
         self.name = gr.Textbox(
-            label="Name of the model", placeholder="as the pictures", elem_id="train-name", max_length=60
+            label="Name of the model",
+            placeholder="named after the pictures",
+            elem_id="train-name",
+            max_length=60,
         )
         self.go = gr.Button("Train", variant="primary", size="lg", elem_id="train-go")
         self.options = OptionControls(TrainConfig)
@@ -152,9 +164,9 @@ class TrainTab:
         shown = self._shown
         looked = [self.run, self.sent]
         chosen = {self.data, self.size, self.preset, self.name, self.sent, *self.options.controls.values()}
-        self.zip.upload(self._unpack, self.zip, [self.data, self.zip, self.archive], **private).success(
-            self._newest_look, self._data_controls, self.found, **private
-        )
+        self.zip.upload(
+            self._take, [self.zip, self.archive], [self.data, self.zip, self.archive], **private
+        ).success(self._newest_look, self._data_controls, self.found, **private)
         gr.on(
             [self.data.input, self.size.input, *(one.change for one in self._reading_controls.values())],
             self._newest_look,
@@ -248,29 +260,70 @@ class TrainTab:
         try:
             self._check_allowed(name)
             found = data.load(source, size=int(values[self.size]), most=_LOOKED, **how)
-        except StudioError as error:
-            return data_view.refused(str(error))
+        except StudioError as error:  # in whose words a file is named as it was dropped
+            said = str(error).replace(f"{source}/", "").replace(source, name)
+            return data_view.refused(
+                f"{said} What you drop next replaces these." if _is_loose(name) else said
+            )
         return data_view.view(
             data.summary(found, name, how["fit"]), found, values[self.archive].get(name, "")
         )
 
     @show_errors
-    def _unpack(self, path: str) -> list[Any]:
-        if self.hosting.hosted and len(self._data()) - len(data.present()) >= HOSTED_ARCHIVES:
-            raise DataError(
-                "There are too many archives here already. Train on your own machine: diffusion-studio serve."
-            )
-        name = free_name(Path(path).stem, self._data())
-        most = MAX_UNPACKED_HOSTED if self.hosting.hosted else MAX_UNPACKED
+    def _take(self, paths: list[str] | None, last: dict[str, str]) -> list[Any]:
+        """Keep what was dropped, one zip or several pictures, as a data set, and choose it. `last` names the
+        one that the visitor dropped before.
+        """
+        files = [Path(one) for one in paths or []]
         try:
-            found = unpack(path, self.pictures / name, most * 10**6)
+            name, found = self._kept(files, last)
         except StudioError as error:  # raised, it would take the place of both fields
             warn(str(error))
             return [gr.skip(), None, gr.skip()]
         finally:
-            Path(path).unlink(missing_ok=True)
-        left = f"Left out of the archive: {found.left_out}." if found.left_out.total else ""
+            for one in files:
+                one.unlink(missing_ok=True)
+        left = f"Left out of what you dropped: {found.left_out}." if found.left_out.total else ""
         return [gr.Dropdown(choices=self._data(), value=name), None, {name: left}]
+
+    def _kept(self, files: list[Path], last: dict[str, str]) -> tuple[str, UnpackResult]:
+        """The name of the data set that the files become. Pictures replace those that were dropped before
+        them, unless a training needs those.
+        """
+        zips = [one for one in files if one.suffix.lower() == ".zip"]
+        if zips and len(files) > 1:
+            raise DataError(
+                f"Drop the zip alone: {zips[0].name} came with {len(files) - 1} other "
+                f"file{'s' * (len(files) > 2)}."
+            )
+        old = None if zips else next(filter(self._is_replaceable, last), None)
+        if self.hosting.hosted and len(self._data()) - len(data.present()) - bool(old) >= HOSTED_ARCHIVES:
+            raise DataError(
+                "There are too many data sets here already. Train on your own machine: diffusion-studio "
+                "serve."
+            )
+        most = (MAX_UNPACKED_HOSTED if self.hosting.hosted else MAX_UNPACKED) * 10**6
+        if zips:
+            name = free_name(zips[0].stem, self._data())
+            return name, unpack(zips[0], self.pictures / name, most)
+        # beside the others, so that the old ones stay where the new ones are refused
+        draft = self.hosting.runs / f".dropped-{secrets.token_hex(8)}"
+        found = gather(files, draft, most)
+        if old:
+            shutil.rmtree(self.pictures / old)
+        name = old or free_name(LOOSE, self._data())
+        self.pictures.mkdir(parents=True, exist_ok=True)
+        draft.rename(self.pictures / name)
+        return name, found
+
+    def _is_replaceable(self, name: str) -> bool:
+        """Whether a data set was dropped as files, and no training was or is being made of it."""
+        folder = self.pictures / name
+        if not _is_loose(name) or not folder.is_dir():
+            return False
+        states = [self.runs.state(one) for one in self.runs.names()]
+        starting = any(one.running and not one.has_config for one in states)  # of what is not known yet
+        return not starting and not any(Path(one.config.data) == folder.resolve() for one in states)
 
     def _preset(self, preset: str, size: int) -> dict[Any, Any]:
         config = configured(preset, size, fit="crop")
@@ -279,7 +332,7 @@ class TrainTab:
     def _config(self, values: dict[Any, Any]) -> TrainConfig:
         source = values[self.data]
         if not source:
-            raise DataError("Choose pictures, or drop a zip of them.")
+            raise DataError("Choose pictures, or drop some.")
         self._check_allowed(source)
         given = {"name": (values[self.name] or "").strip(), "data": self._source(source)}
         if self.hosting.hosted:  # the values of the menus, whatever the page sends
@@ -292,7 +345,7 @@ class TrainTab:
 
     def _check_allowed(self, name: str) -> None:
         if self.hosting.hosted and name not in self._data():
-            raise DataError("Choose one of the data sets that are here, or drop a zip of pictures.")
+            raise DataError("Choose one of the data sets that are here, or drop pictures.")
 
     def _source(self, name: str) -> str:
         """The path of a dropped data set, or the name or path as it was given."""
@@ -363,6 +416,11 @@ class TrainTab:
         if there == sent:
             return [gr.skip(), gr.skip()]
         return [shown_value(state.name, state.samples), there]
+
+
+def _is_loose(name: str) -> bool:
+    """Whether this is the name of a data set that was dropped as files."""
+    return re.fullmatch(rf"{LOOSE}(-\d+)?", name) is not None
 
 
 def _error_text(error: StudioError) -> str:

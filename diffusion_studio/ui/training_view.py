@@ -19,6 +19,7 @@ _WIDTH, _HEIGHT = 600, 240  # of the curve, in its own units
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 64, 12, 50  # margins for the numbers
 _MOST_POINTS = 160
 _MOST_TICKS = 6
+_LEAST_GAP = 25  # between two numbers at the upright axis, which are 19 high on a phone
 
 
 def nothing(samples: Path | None) -> str:
@@ -128,10 +129,14 @@ def _curve(state: RunState) -> str:
     def y_of(loss: float) -> float:
         return _TOP + (bottom - _TOP) * math.log(high / loss) / math.log(high / low)
 
+    heights: dict[float, float] = {}  # of numbers that stand clear of each other
+    for loss in log_ticks(low, high):
+        if all(abs(y_of(loss) - y) >= _LEAST_GAP for y in heights.values()):
+            heights[loss] = y_of(loss)
     grid = "".join(
-        f'<line x1="{_LEFT}" x2="{right}" y1="{y_of(loss):.1f}" y2="{y_of(loss):.1f}"/>'
-        f'<text x="{_LEFT - 8}" y="{y_of(loss) + 5:.1f}" text-anchor="end">{loss:g}</text>'
-        for loss in log_ticks(low, high)
+        f'<line x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        f'<text x="{_LEFT - 8}" y="{y + 5:.1f}" text-anchor="end">{loss:g}</text>'
+        for loss, y in heights.items()
     ) + "".join(
         f'<line x1="{x_of(seen):.1f}" x2="{x_of(seen):.1f}" y1="{bottom}" y2="{bottom + 5}"/>'
         f'<text x="{x_of(seen):.1f}" y="{bottom + 20}" text-anchor="middle">{seen:,.0f}</text>'
@@ -180,8 +185,10 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def ticks(last: float) -> list[float]:
-    """Whole round numbers from 0 to `last` (at least 1) for a linear axis: at most seven of them."""
+    """Whole round numbers from 0 to `last` (at least 1) for a linear axis: at most five of them, which stand
+    clear of each other in the large type of a phone.
+    """
     unit = 10.0 ** math.floor(math.log10(last))
-    steps = [unit * k for k in (0.2, 0.25, 0.5, 1, 2) if unit * k >= 1]
-    step = next(one for one in steps if last / one <= 6)
+    steps = [unit * k for k in (0.2, 0.25, 0.5, 1, 2) if unit * k % 1 == 0 and unit * k >= 1]
+    step = next(one for one in steps if last / one < 5)
     return [k * step for k in range(int(last / step + 1e-9) + 1)]

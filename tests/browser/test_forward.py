@@ -16,9 +16,16 @@ pytestmark = pytest.mark.slow
 WAIT = 30_000  # ms
 
 
-def open_forward(page) -> None:
+def open_forward(page, plays: bool = False) -> None:
+    """For who wants no motion it stands still at first, and so the tests want it."""
+    page.emulate_media(reduced_motion="no-preference" if plays else "reduce")
     open_tab(page, "Forward")
     shown(page, lambda: None, first=True)
+    assert playing(page) is plays
+
+
+def playing(page) -> bool:
+    return page.evaluate("document.querySelector('#forward .ds-figure').dataset.playing === 'true'")
 
 
 def shown(page, act, first: bool = False) -> None:
@@ -53,7 +60,7 @@ def spread(page, number: int) -> float:
 
 def test_a_picture_goes_into_noise(page):
     open_forward(page)
-    slider = page.locator("#forward .transport input")
+    slider = page.locator("#forward .transport input[type=range]")
     assert page.locator("#forward .figure-row").count() == 2 and page.locator("#forward canvas").count() == 4
     slider.fill("0")
     assert state(page) == 0 and "variance" in page.inner_text("#forward .caption >> nth=0")
@@ -96,7 +103,7 @@ def test_a_file_and_a_run_go_into_noise(desktop, tmp_path):
     path = tmp_path / "white.png"
     path.write_bytes(packed.getvalue())
     shown(desktop, lambda: desktop.set_input_files("#forward .file", path))
-    desktop.locator("#forward .transport input").fill("0")
+    desktop.locator("#forward .transport input[type=range]").fill("0")
     assert spread(desktop, 0) == 0 and "Your picture" in desktop.inner_text("#forward .credit")
     (tmp_path / "no.png").write_bytes(b"no picture")
     shown(desktop, lambda: desktop.set_input_files("#forward .file", tmp_path / "no.png"))
@@ -131,6 +138,83 @@ def test_it_is_saved_and_decodes(desktop, tmp_path, kind):
     # two ways are chosen on the page, and two are in the file: where the third one stood is a plot on white
     white = [(noise[60:170, left : left + 110] > 250).mean() for left in (20, 160, 300)]
     assert max(white[:2]) < 0.5 < 0.8 < white[2], white
+
+
+def test_it_plays_when_it_is_opened_and_goes_round(desktop):
+    """It stood still, and nothing said that it can move."""
+    open_forward(desktop, plays=True)
+    desktop.select_option("#forward .speed", "40")
+    assert desktop.locator("#forward .loop").is_checked()
+    desktop.evaluate(
+        "() => { window.seen = new Set(); const figure = document.querySelector('#forward .ds-figure');"
+        " new MutationObserver(() => window.seen.add(Number(figure.dataset.state)))"
+        ".observe(figure, { attributes: true }); }"
+    )
+    desktop.wait_for_function("window.seen.has(50)", timeout=WAIT)
+    desktop.evaluate("window.seen.clear()")
+    desktop.wait_for_function("window.seen.has(3)", timeout=WAIT)  # again from the picture
+    shown(desktop, lambda: desktop.select_option("#forward .steps", "25"))
+    assert (
+        playing(desktop) and desktop.locator("#forward .speed").input_value() == "40"
+    )  # a choice keeps both
+    desktop.uncheck("#forward .loop")
+    desktop.wait_for_function(
+        "document.querySelector('#forward .ds-figure').dataset.playing === 'false'", timeout=WAIT
+    )
+    assert state(desktop) == 25
+    shown(desktop, lambda: desktop.select_option("#forward .steps", "50"))
+    assert not playing(desktop) and not desktop.locator("#forward .loop").is_checked()
+
+
+def test_a_plain_sentence_comes_before_the_symbols(page):
+    open_forward(page)
+    page.locator("#forward .transport input[type=range]").fill("10")
+    told, symbols = (page.locator(f"#forward {one}").first for one in (".told", ".symbols"))
+    assert told.inner_text().endswith(" % of what you see is noise: the shape is still there.")
+    assert "ᾱ" in symbols.inner_text() and "ᾱ" not in told.inner_text()
+    sizes = [one.evaluate("e => parseFloat(getComputedStyle(e).fontSize)") for one in (told, symbols)]
+    assert told.bounding_box()["y"] < symbols.bounding_box()["y"] and sizes[0] > sizes[1]
+    names = page.locator("#forward .curves").last.locator(".names").inner_text().split()
+    assert " ".join(names) == "linear cosine at once step by step"
+    assert page.locator("#forward .curves").last.locator(".names .sample").count() == 2
+
+
+def test_three_rows_of_four_cells_fit_into_the_window(desktop):
+    """The third row was cut."""
+    open_forward(desktop)
+    shown(desktop, lambda: desktop.select_option("#forward .schedule >> nth=2", "sigmoid"))
+    shown(desktop, lambda: desktop.check("#forward input[name=unscaled]"))
+    assert desktop.locator("#forward .figure-row").count() == 3
+    assert desktop.locator("#forward .cell").count() == 12
+    assert desktop.evaluate("document.documentElement.scrollHeight") <= 900
+    bottoms = desktop.evaluate(
+        "[...document.querySelectorAll('#forward figure, #forward .about')].map((e) => e.getBoundingClientRect().bottom)"
+    )
+    assert max(bottoms) <= 900
+
+
+def test_a_file_shows_how_far_it_is_and_is_cancelled(page):
+    open_forward(page)
+    shown(page, lambda: page.select_option("#forward .steps", "100"))
+    offered = []
+    page.on("download", lambda one: offered.append(one))
+    page.click("#forward [data-format=gif]")
+    page.wait_for_function(
+        "/^[1-9]\\d* of 101 pictures drawn$/.test(document.querySelector('#forward .how-far').textContent)",
+        timeout=WAIT,
+    )
+    bar = "({ value, max }) => [value, max]"
+    value, most = page.locator("#forward .saving progress").evaluate(bar)
+    assert 0 < value < most == 101 and page.locator("#forward .save").is_hidden()
+    with page.expect_response(lambda one: "component_server" in one.url) as told:
+        page.click("#forward .cancel")
+    assert told.value.ok and page.inner_text("#forward .status") == "Cancelled: no file was saved."
+    assert page.locator("#forward .saving").is_hidden()
+    assert page.evaluate("document.activeElement.dataset.format") == "gif" and not offered
+    page.select_option("#forward .steps", "25")
+    with page.expect_download(timeout=120_000):  # and the next one is made
+        page.click("#forward [data-format=strip]")
+    assert len(offered) == 1 and "Saved" in page.inner_text("#forward .status")
 
 
 def full(page) -> bool:
@@ -193,7 +277,7 @@ def test_all_of_it_is_seen_at_once_and_no_bar_is_cut(desktop):
     )
     assert bottom <= 900
     for state in ("0", "10", "50"):
-        desktop.locator("#forward .transport input").fill(state)
+        desktop.locator("#forward .transport input[type=range]").fill(state)
         # the bars' own box in the units of their drawing, which is 200 high
         tops = desktop.evaluate(
             "[...document.querySelectorAll('#forward .cell .bars')].map((one) => one.getBBox().y)"

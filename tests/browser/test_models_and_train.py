@@ -112,7 +112,7 @@ def test_a_pickle_and_a_web_page_are_answered_with_a_sentence(desktop, tmp_path)
         desktop.wait_for_function(
             "said => document.querySelector('#report').innerText.includes(said)", arg=said
         )
-        assert desktop.locator("#use-model").is_disabled()
+        assert desktop.locator("#use-model").is_hidden()  # it cannot be used
 
 
 def test_the_cards_of_the_models_stand_first(page):
@@ -130,11 +130,62 @@ def test_the_cards_of_the_models_stand_first(page):
     )
 
 
+def test_before_a_file_is_dropped_there_is_no_empty_report(page, native):
+    """A bar "Use in Generate" that could not be pressed stood there, and a report on nothing."""
+    open_tab(page, "Models")
+    page.locator("#open-model").wait_for()
+    parts = [page.locator(one) for one in ("#use-model", "#report", "#model-flags", "#read-again")]
+    assert not any(one.is_visible() for one in parts) and narrow(page)
+    page.locator("#model-file input[type=file]").set_input_files(str(native))
+    page.wait_for_selector("#report .good")
+    assert all(one.is_visible() for one in parts) and narrow(page)
+
+
 def test_a_bundled_model_is_taken_from_its_card(desktop):
     open_tab(desktop, "Models")
     desktop.click("#use-fashion-mnist")
     desktop.wait_for_selector("#generate:visible")
     assert chosen_model(desktop) == "fashion-mnist"
+
+
+def found(page, text: str) -> None:
+    page.wait_for_function(
+        "said => document.querySelector('#train-found').innerText.includes(said)", arg=text
+    )
+
+
+def test_pictures_are_dropped_as_they_are_and_replace_those_before(page, tmp_path):
+    """Only a .zip was taken."""
+    paths = []
+    for k in range(6):
+        paths.append(tmp_path / f"{k}.{('png', 'jpg', 'webp')[k % 3]}")
+        Image.fromarray(np.full((24 + 40 * k, 24 + 20 * k, 3), 40 * k, np.uint8)).save(paths[-1])
+    open_tab(page, "Train")
+    field = page.locator("#train-zip input[type=file]")
+    field.set_input_files(paths)
+    found(page, "6 pictures, 24x24 to 124x224, will be cut to 32x32.")
+    thumbnails = page.locator("#train-found .thumbnails img")
+    assert thumbnails.count() == 6 and narrow(page)
+    name = page.locator("#train-data input").input_value()
+    assert name.startswith("my-pictures")
+    field.set_input_files(paths[:1])
+    found(page, "1 picture, 24x24, will be scaled to 32x32.")
+    assert thumbnails.count() == 1 and page.locator("#train-data input").input_value() == name
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    field.set_input_files([paths[0], tmp_path / "bad.png"])
+    found(page, "1 of 2 images cannot be used: bad.png: ")
+    page.locator("#train-data input").click()  # and another set is there to be chosen again
+    page.get_by_role("option").first.wait_for()
+
+
+def test_the_first_state_of_train_fits_into_the_window(desktop):
+    open_tab(desktop, "Train")
+    desktop.wait_for_selector("#train-found .have")
+    assert desktop.evaluate("document.documentElement.scrollHeight") <= 900
+    words = desktop.inner_text("#train")
+    assert "looked into" not in words and "shades" not in words  # in plain words
+    sizes = desktop.locator("#train-size label")
+    assert len({round(one.bounding_box()["y"]) for one in sizes.all()}) == 1
 
 
 @pytest.mark.slow
@@ -151,7 +202,7 @@ def test_a_model_is_trained_stopped_resumed_and_used(page, tmp_path, request):
     open_tab(page, "Train")
     page.locator("#train-zip input[type=file]").set_input_files(str(archive))
     page.wait_for_function("document.querySelector('#train-found').innerText.includes('24 pictures')")
-    assert "short 12, tall 12" in page.inner_text("#train-found") and narrow(page)
+    assert "2 labels: short, tall, 12 pictures of each." in page.inner_text("#train-found") and narrow(page)
     thumbnails = page.locator("#train-found .thumbnails img")  # before the training, of both labels
     assert thumbnails.count() == 8 and all(
         one.evaluate("i => i.naturalWidth") == 32 for one in thumbnails.all()

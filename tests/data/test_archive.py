@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from diffusion_studio import data
-from diffusion_studio.data.archive import unpack
+from diffusion_studio.data import archive
+from diffusion_studio.data.archive import gather, unpack
 from diffusion_studio.errors import DataError
 
 PLENTY = 10**8
@@ -168,3 +169,57 @@ def test_mutated_archives_are_refused_or_read(zipped, tmp_path):
             outcomes.add("refused")
     assert outcomes == {"read", "refused"}
     assert {one.name for one in tmp_path.iterdir()} == {"in", "m.zip", "pictures.zip"}
+
+
+# --- pictures that come as files
+
+
+@pytest.fixture
+def dropped(tmp_path):
+    """Factory: files of these names and bytes, each in a folder of its own, as Gradio leaves uploads."""
+
+    def make(**content):
+        paths = []
+        for k, (name, written) in enumerate(content.items()):
+            (tmp_path / str(k)).mkdir()
+            paths.append(tmp_path / str(k) / name.replace("__", "."))
+            paths[-1].write_bytes(written)
+        return paths
+
+    return make
+
+
+def test_pictures_and_their_texts_become_a_data_set(dropped, tmp_path):
+    files = dropped(a__png=picture(1), b__PNG=picture(2), a__txt=b"one", b__txt=b"two", phone__heic=b"x")
+    found = gather(files, tmp_path / "out", PLENTY)
+    assert found.pictures == 2 and str(found.left_out) == "1 .heic file (phone.heic)"
+    read = data.load(tmp_path / "out")
+    assert len(read.images) == 2 and read.captions == (("one",), ("two",)) and read.labels is None
+    assert not files[0].exists() and files[-1].exists()  # moved, and left
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (
+            {"a__txt": b"x", "b__heic": b"x"},
+            r"no picture among these files: .*a\.txt.*b\.heic|b\.heic.*a\.txt",
+        ),
+        ({"a__png": b"1", "A__png": b"2"}, "a.png is there twice"),
+        ({"a__png": b"1" * 600, "b__png": b"2" * 600}, "at most 0 MB are taken here"),
+        ({"a__png": b"1", "large__png": b"2" * 900}, "large.png has .* at most"),
+    ],
+    ids=["no picture", "twice", "together", "one"],
+)
+def test_files_without_use_are_refused_and_stay(dropped, tmp_path, monkeypatch, content, said):
+    monkeypatch.setattr(archive, "MAX_ENTRY", 800)
+    files = dropped(**content)
+    with pytest.raises(DataError, match=said):
+        gather(files, tmp_path / "out", 1000)
+    assert not (tmp_path / "out").exists() and all(one.exists() for one in files)
+
+
+def test_no_more_files_than_a_zip_may_hold(dropped, tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "MAX_FILES", 1)
+    with pytest.raises(DataError, match="2 files, and at most 1 are taken"):
+        gather(dropped(a__png=b"1", b__png=b"2"), tmp_path / "out", PLENTY)

@@ -563,7 +563,7 @@ def test_a_look_decodes_some_and_counts_all(folder):
     found = data.load(root, most=5)
     told = summary(found, "set")
     assert len(found.images) == 5 == told.looked and told.pictures == 20 and told.labels == {"a": 10, "b": 10}
-    assert told.captions == 40 and "5 of them were looked into" in str(told)
+    assert told.captions == 40 and "5 of them, evenly chosen, were opened for this line" in str(told)
     assert summary(data.load(root), "set").looked is None
     np.savez(
         root / "set.npz",

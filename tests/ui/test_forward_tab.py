@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from diffusion_studio.diffusion.schedule import NoiseLevel
 from diffusion_studio.imaging.frame import Frame
 from diffusion_studio.runs.recipe import Recipe
 from diffusion_studio.studio import Studio
+from diffusion_studio.ui import file_making, forward_tab
 from diffusion_studio.ui.compute import Compute
 from diffusion_studio.ui.forward_tab import ForwardTab, _formulas
 from diffusion_studio.ui.store import RunStore
@@ -107,12 +110,78 @@ def test_a_run_of_points_has_no_picture(tab):
     assert "of points" in ask(tab, picture={"kind": "run", "run": run})["error"]
 
 
+def saved(tab, **given) -> dict:
+    """What the page gets in the end, where it asks on."""
+    key = tab.element.save({**SMALL, **given})["making"]
+    while "of" in (found := tab.element.saving({"making": key})):
+        time.sleep(0.02)
+    assert "no longer" in tab.element.saving({"making": key})["error"]  # it is given once
+    return found
+
+
 @pytest.mark.parametrize(("kind", "start"), [("gif", b"GIF89a"), ("strip", b"\x89PNG"), ("mp4", b"\0\0\0")])
 def test_it_is_saved(tab, kind, start):
-    made = tab.element.save({**SMALL, "format": kind})
+    made = saved(tab, format=kind)
     assert base64.b64decode(made["data"]).startswith(start)
     assert made["name"].startswith("forward-linear-cosine.")
     assert "format" in tab.element.save({**SMALL, "format": "doc"})["error"]
+
+
+def test_each_state_is_told_in_words_and_then_in_symbols(tab):
+    rows = ask(tab, steps=50)["rows"]
+    linear, cosine = (row["told"] for row in rows)
+    assert linear[0][0] == cosine[0][0] == "No noise yet: this is the picture itself."
+    share, words = linear[10][0].split(" % of what you see is noise: ")
+    assert (
+        words == "the shape is still there." and 60 < int(share) < 88 and not set("ᾱσ=") & set(linear[10][0])
+    )
+    assert linear[10][1].startswith("t = 199, ᾱ = 0.659, noise variance 0.341, log-SNR ")
+    assert linear[50][0] == "More than 99 % of what you see is noise: nothing of the picture can be seen."
+    white = io.BytesIO()
+    Image.new("L", (16, 16), 255).save(white, "PNG")
+    file = base64.b64encode(white.getvalue()).decode()
+    [row] = ask(tab, steps=50, schedules=["linear"], picture={"kind": "file", "data": file})["rows"]
+    assert row["told"][10][0].startswith("34 % ")  # its mean square is 1, so it is 1 - alpha_bar
+
+
+def test_a_file_tells_how_far_it_is_and_is_given_up(tab, monkeypatch):
+    drawn, go = [], threading.Event()
+
+    def slowly(rows, path, progress, **how):
+        for k in range(3):
+            progress(k, 3)
+            drawn.append(k)
+            go.wait(20)
+
+    monkeypatch.setattr(forward_tab, "save_forward", slowly)
+    key = tab.element.save({**SMALL, "format": "gif"})["making"]
+    while not drawn:
+        time.sleep(0.01)
+    assert tab.element.saving({"making": key}) == {"done": 0, "of": 3}
+    assert tab.element.cancel({"making": key}) == {"cancelled": True}
+    go.set()
+    for one in threading.enumerate():
+        if one.name.startswith("file "):
+            one.join(20)
+    assert drawn == [0] and "no longer being made" in tab.element.saving({"making": key})["error"]
+    assert tab.element.cancel({"making": None}) == {"cancelled": False}
+
+
+def test_files_that_nobody_asks_for_make_room(tab, monkeypatch):
+    go = threading.Event()
+
+    def slowly(rows, path, progress, **how):
+        go.wait(20)
+        progress(0, 1)
+
+    monkeypatch.setattr(forward_tab, "save_forward", slowly)
+    keys = [
+        tab.element.save({**SMALL, "format": "gif"}).get("making") for _ in range(forward_tab.MOST_WAITING)
+    ]
+    assert all(keys) and "8 files are being made" in tab.element.save({**SMALL, "format": "gif"})["error"]
+    monkeypatch.setattr(file_making, "PATIENCE", 0.0)
+    assert "making" in tab.element.save({**SMALL, "format": "gif"})
+    go.set()
 
 
 def test_formulas_are_written_as_formulas():

@@ -5,7 +5,9 @@ strangers may choose.
 from __future__ import annotations
 
 import os
+import tempfile
 import zipfile
+from pathlib import Path
 
 import gradio as gr
 import numpy as np
@@ -57,7 +59,7 @@ def pictures(tab, tmp_path):
         with zipfile.ZipFile(tmp_path / "my zip.zip", "w") as out:
             out.write(tmp_path / "x.png", "a/x.png")
             out.write(tmp_path / "x.png", "b/y.png")
-        return made._unpack(str(tmp_path / "my zip.zip"))
+        return made._take([str(tmp_path / "my zip.zip")], {})
 
     return make
 
@@ -140,8 +142,58 @@ def test_what_an_archive_has_besides_pictures_is_told(tab, tmp_path):
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as out:
         out.write(tmp_path / "x.png", "x.png")
         out.writestr("phone.heic", b"x")
-    _, _, left = made._unpack(str(tmp_path / "set.zip"))
-    assert left == {"set": "Left out of the archive: 1 .heic file (phone.heic)."}
+    _, _, left = made._take([str(tmp_path / "set.zip")], {})
+    assert left == {"set": "Left out of what you dropped: 1 .heic file (phone.heic)."}
+
+
+def files(tmp_path, *names, side=8):
+    """Pictures as Gradio leaves uploads."""
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    for k, name in enumerate(names):
+        size = (side * (k + 1), side)
+        Image.fromarray(np.full((size[1], size[0], 3), (k, 200, 9), np.uint8)).save(folder / name)
+    return [str(folder / name) for name in names]
+
+
+def test_pictures_that_are_dropped_are_a_data_set_and_replace_those_before(tab, tmp_path):
+    made = tab()
+    menu, field, left = made._take(files(tmp_path, "a.png", "b.jpg", "c.webp"), {})
+    assert menu.value == "my-pictures" and field is None and left == {"my-pictures": ""}
+    shown = looked(made, data="my-pictures")
+    assert "3 pictures, 8x8 to 24x8, will be cut to 32x32." in shown and shown.count("<img") == 3
+    menu, _, left = made._take(files(tmp_path, "d.png"), left)
+    assert menu.value == "my-pictures" and menu.choices.count(("my-pictures", "my-pictures")) == 1
+    assert "1 picture, 8x8, will be scaled to 32x32." in looked(made, data="my-pictures")
+    # another visitor's drop, and one after a training of these, leave them
+    other, *_ = made._take(files(tmp_path, "e.png"), {})
+    assert other.value == "my-pictures-2"
+    run = tmp_path / "runs" / "mine"
+    run.mkdir()
+    source = str((tmp_path / "runs" / "data" / "my-pictures").resolve())
+    (run / "config.json").write_text(TrainConfig(data=source).to_json())
+    menu, _, left = made._take(files(tmp_path, "f.png"), left)
+    assert menu.value == "my-pictures-3" and left == {"my-pictures-3": ""}
+    assert [one.name for one in (tmp_path / "runs" / "data" / "my-pictures").iterdir()] == ["d.png"]
+
+
+def test_pictures_that_cannot_be_used_are_named_and_leave_those_before(tab, tmp_path, monkeypatch):
+    made, told = tab(), []
+    monkeypatch.setattr(train_tab, "warn", told.append)
+    *_, left = made._take(files(tmp_path, "a.png"), {})
+    text = tmp_path / "words.txt"
+    text.write_text("x")
+    zipped = tmp_path / "more.zip"
+    zipped.write_bytes(b"x")
+    assert made._take([str(text)], left) == [gr.skip(), None, gr.skip()] and "words.txt" in told[0]
+    made._take([str(zipped), *files(tmp_path, "b.png")], left)
+    assert "Drop the zip alone: more.zip came with 1 other file." in told[1]
+    assert "1 picture" in looked(made, data="my-pictures") and not text.exists()
+    broken = files(tmp_path, "fine.png", "bad.png")
+    Path(broken[1]).write_bytes(b"\x89PNG\r\n\x1a\n nothing")
+    made._take(broken, left)
+    said = looked(made, data="my-pictures")
+    assert "1 of 2 images cannot be used: bad.png: " in said and str(tmp_path) not in said
+    assert "What you drop next replaces these." in said
 
 
 def test_a_zip_that_cannot_be_used_keeps_the_fields(tab, tmp_path, monkeypatch):
@@ -149,7 +201,7 @@ def test_a_zip_that_cannot_be_used_keeps_the_fields(tab, tmp_path, monkeypatch):
     told = []
     monkeypatch.setattr(train_tab, "warn", told.append)
     (tmp_path / "bad.zip").write_bytes(b"no zip")
-    kept, dropped, archive = tab()._unpack(str(tmp_path / "bad.zip"))
+    kept, dropped, archive = tab()._take([str(tmp_path / "bad.zip")], {})
     assert dropped is None and kept == archive == gr.skip()
     assert len(told) == 1 and "bad.zip" in told[0]
     assert not (tmp_path / "bad.zip").exists()
@@ -238,8 +290,12 @@ def test_sheets_travel_once(tab, tmp_path):
 def test_a_curve_has_round_numbers_at_its_axes(tmp_path):
     assert log_ticks(0.09, 1.1) == [0.1, 0.2, 0.5, 1] and log_ticks(1e-4, 1e3)[0] == 1e-4
     assert 3 <= len(log_ticks(0.41, 0.63)) <= 6
-    assert ticks(12_000) == [0, 2000, 4000, 6000, 8000, 10_000, 12_000] and ticks(4) == [0, 1, 2, 3, 4]
-    assert all(2 <= len(ticks(last)) <= 7 for last in (1, 7, 9, 99, 130_000, 999_999))
+    assert (
+        ticks(12_000) == [0, 2500, 5000, 7500, 10_000]
+        and ticks(4) == [0, 1, 2, 3, 4]
+        and ticks(10) == [0, 5, 10]
+    )
+    assert all(2 <= len(ticks(last)) <= 5 for last in (1, 7, 9, 99, 130_000, 999_999))
     (tmp_path / "config.json").write_text(TrainConfig(images=1000).to_json())
     Status("training", 400, 1000, 0.1, losses=((100, 0.9), (400, 0.1))).write(tmp_path)
     shown = training_view.view(read_state(tmp_path, running=True))

@@ -1,7 +1,8 @@
 // A figure that plays: makes the elements of `data` (inside/figure.py) in `host`. Returns what the page may do with it.
 // With `loops` it plays on: "round" or forth and "back". Without `timeline` something else moves it by `show`; `chosen` is told the state at which a marker is dragged; `say` are its own words; `tall` curves stand beside many pictures.
-const FIGURE_WORDS = { play: 'Play', pause: 'Pause', line: 'line: {name} curve', slider: 'State', log: 'logarithmic scale', decimal: '.' };
-const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline = true, chosen = null, say: given = {}, tall = false } = {}) => {
+// `controls` {fps, loops} give it a choice of speed and a box to loop, as the player has them; rows that are `told` say a sentence and symbols of each state.
+const FIGURE_WORDS = { lines: {}, play: 'Play', pause: 'Pause', line: 'line: {name} curve', slider: 'State', log: 'logarithmic scale', decimal: '.' };
+const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline = true, chosen = null, say: given = {}, tall = false, controls = null } = {}) => {
   const say = { ...FIGURE_WORDS, ...given }, local = (text) => (say.decimal === '.' ? text : text.replace('.', say.decimal));
   const NS = 'http://www.w3.org/2000/svg';
   const make = (tag, attributes = {}, ...inner) => {
@@ -126,8 +127,22 @@ const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline 
     return make('figure', { class: 'curves' }, make('figcaption', {}, one.title), image, make('span', { class: 'under' }, make('span', { class: 'x' }, one.x)));
   };
 
+  // Of lines called "NAME, WAY" each name once in its colour, and each way once with its dashes; null for other lines.
+  const legend = (series) => {
+    const parts = series.map((line) => line.name.split(', '));
+    if (!parts.every(([, way, ...more]) => say.lines[way] && !more.length)) return null;
+    const seen = (key) => series.filter((line, n) => series.findIndex((other) => key(other) === key(line)) === n);
+    const named = seen((line) => line.look[0]).map((line) => make('span', { class: `name-${line.look[0] % 6}` }, line.name.split(', ')[0]));
+    const ways = seen((line) => line.look[1]).map((line) => {
+      const sample = svg('svg', { class: 'sample', viewBox: '0 0 28 8', 'aria-hidden': 'true' });
+      sample.append(svg('path', { class: `line dash-${line.look[1]}`, d: 'M1 4H27' }));
+      return make('span', { class: 'way' }, sample, say.lines[line.name.split(', ')[1]]);
+    });
+    return [...named, ...ways];
+  };
+
   const curves = (one) => {
-    const [w, h, left] = [330, tall ? 290 : 210, 50], bottom = h - 30;
+    const [w, h, left] = [330, tall ? 330 : 210, 50], bottom = h - 30;
     if (one.rows) return levels(one);
     const [xl, xh] = extent([...one.series.map((line) => line.xs), one.at]), ys = extent([...one.series.map((line) => line.ys), one.zero ? [0] : []]);
     const fx = scale(xl, xh, left, w - 10), fy = scale(ys[0], ys[1], bottom, 10);
@@ -141,7 +156,7 @@ const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline 
     }
     image.append(...one.series.map((line) => svg('path', { class: `line line-${line.look[0] % 6} dash-${line.look[1]}`, d: path(line.xs, line.ys, fx, fy) })));
     const names = make('span', { class: 'names' });
-    names.append(...one.series.map((line) => make('span', { class: `name-${line.look[0] % 6} dash-${line.look[1]}` }, line.name)));
+    names.append(...(legend(one.series) ?? one.series.map((line) => make('span', { class: `name-${line.look[0] % 6} dash-${line.look[1]}` }, line.name))));
     if (one.at.length) {
       const marker = svg('path', { class: 'marker' }), grip = svg('circle', { class: 'grip', r: 5, cy: bottom });
       const dots = one.series.map((line) => svg('circle', { class: `dot-${line.look[0] % 6}`, r: 4 }));
@@ -176,14 +191,29 @@ const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline 
   const slider = make('input', { type: 'range', min: 0, max: last, step: 1, 'aria-label': say.slider });
   const label = make('output', { class: 'label' });
   bar.append(play, slider);
+  const speed = make('select', { class: 'speed', 'aria-label': 'Frames per second', title: 'Speed' });
+  const loop = make('input', { class: 'loop', type: 'checkbox' });
+  if (controls) {
+    speed.append(...[2, 5, 10, 20, 40].map((one) => new Option(`${one} fps`, one, false, one === controls.fps)));
+    loop.checked = controls.loops;
+    bar.append(label, speed, make('label', { class: 'tick' }, loop, ' loop'));
+    bar.classList.add('with-controls');
+    speed.addEventListener('change', () => { if (timer !== null) start(); });
+  }
   if (last > 0 && timeline) root.append(bar);
-  if (data.labels.length) root.append(label);
+  if (data.labels.length && !controls) root.append(label);
   const rows = make('div', { class: 'figure-rows' });
   for (const row of data.rows) {
     const cells = make('div', { class: 'cells' });
     for (const cell of row.cells) cells.append({ film, places, histogram }[cell.kind](cell));
     const line = make('section', { class: 'figure-row' });
-    if (row.name) line.append(make('p', { class: 'row-name' }, row.name));
+    const name = make('p', { class: 'row-name' }, row.name);
+    if (row.name && !row.told) line.append(name);
+    if (row.told) {
+      const sentence = make('p', { class: 'told' }), symbols = make('p', { class: 'symbols' });
+      line.append(make('div', { class: 'row-said' }, name, sentence, symbols));
+      updates.push((k) => { [sentence.textContent, symbols.textContent] = row.told[k]; });
+    }
     line.append(cells);
     rows.append(line);
   }
@@ -197,7 +227,7 @@ const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline 
     state = Math.max(0, Math.min(last, k));
     root.dataset.state = state;
     slider.value = state;
-    label.textContent = data.labels[state] ?? '';
+    label.textContent = controls ? `${state} / ${last}` : data.labels[state] ?? '';
     slider.setAttribute('aria-valuetext', data.labels[state] ?? `state ${state} of ${last}`);
     for (const update of updates) update(state);
   }
@@ -210,12 +240,19 @@ const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline 
     stop();
     if (state >= last) show(0);
     play.textContent = say.pause; root.dataset.playing = 'true';
+    let rest = 0;
     timer = setInterval(() => {
-      if (!root.isConnected || (state >= last && !loops)) { stop(); return; }
+      const goesOn = loops || (controls && loop.checked);
+      if (!root.isConnected || (state >= last && !goesOn)) { stop(); return; }
       if (!root.checkVisibility()) return;               // on a tab that is not in sight
+      if (controls && state >= last) {                   // the noise stays a second before it begins again
+        rest += 1;
+        if (rest > Number(speed.value)) { rest = 0; show(0); }
+        return;
+      }
       if (loops === 'back' && (state >= last || state <= 0)) way = state >= last ? -1 : 1;
       show(state >= last && loops === 'round' ? 0 : state + way);
-    }, 1000 / fps);
+    }, 1000 / (controls ? Number(speed.value) : fps));
   };
   const toggle = () => { if (timer === null) start(); else stop(); };
   const press = (event) => {                             // what a key asks for
@@ -231,5 +268,5 @@ const drawFigure = (host, data, { fps = 12, plays = false, loops = '', timeline 
   stop();
   show(data.start ?? 0);
   if (plays && last > 0 && !matchMedia('(prefers-reduced-motion: reduce)').matches) start();
-  return { show, stop, start, press, state: () => state };
+  return { show, stop, start, press, state: () => state, pace: () => ({ fps: Number(speed.value), loops: loop.checked }) };
 };

@@ -8,6 +8,9 @@ const CREDITS = {
 };
 const find = (what) => host.querySelector(what), all = (what) => [...host.querySelectorAll(what)];
 const say = (text, bad = false) => { find('.status').textContent = text; find('.status').classList.toggle('bad', bad); };
+const WORDS = { line: '▮ pixels  ━ {name}', lines: { closed: 'at once', iterated: 'step by step', unscaled: 'without the factor' } };
+const pace = { fps: 10, loops: true }, fullButton = find('.full-screen'), about = find('.about');
+const calm = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
 let picture = { kind: 'example' }, asked = 0, drawn = null, timer = null, stream = null;
 let wanted = { schedules: ['linear', 'cosine'], share: FIRST };   // what is shown first
 
@@ -43,8 +46,15 @@ const show = async () => {
   const at = wanted.share ?? (drawn ? drawn.state() / drawn.last : FIRST);
   wanted.share = null;
   found.start = Math.round(at * (found.states - 1));
+  const before = find('.figure .ds-figure')?.dataset.playing === 'true';
   drawn?.stop();
-  drawn = { ...drawFigure(find('.figure'), found, { tall: innerWidth >= 1600 }), last: found.states - 1 };
+  // it plays when the tab is opened, and after a choice if it did before
+  const moves = drawn ? before : !calm();
+  if (drawn) Object.assign(pace, { fps: drawn.pace().fps, loops: drawn.pace().loops });
+  if (!drawn && moves) found.start = 0;
+  drawn = { ...drawFigure(find('.figure'), found, { tall: innerWidth >= 1600, plays: moves, controls: pace, say: WORDS }), last: found.states - 1 };
+  find('.transport').append(fullButton);
+  find('.figure-curves').append(about);
   view.dataset.shown = mine;
 };
 const soon = () => {
@@ -54,7 +64,7 @@ const soon = () => {
 };
 
 const fullScreen = () => (document.fullscreenElement ? document.exitFullscreen() : find('.view').requestFullscreen?.());
-find('.full-screen').addEventListener('click', fullScreen);
+fullButton.addEventListener('click', fullScreen);
 // wherever the focus is, but where letters are typed: who has just opened the tab has it outside of the tab
 document.addEventListener('keydown', (event) => {
   if (event.key === 'Escape' && document.fullscreenElement === find('.view')) document.exitFullscreen();
@@ -64,7 +74,7 @@ document.addEventListener('keydown', (event) => {
 });
 document.addEventListener('fullscreenchange', () => {
   const full = document.fullscreenElement === find('.view');
-  find('.full-screen').textContent = full ? 'Leave full screen' : 'Full screen';
+  fullButton.textContent = full ? 'Leave full screen' : 'Full screen';
   if (full) find('.view').focus({ preventScroll: true });          // else Space would leave it again
 });
 
@@ -113,22 +123,47 @@ find('.camera').addEventListener('click', async () => {
 // ---- the rest
 find('.choices').addEventListener('change', (event) => { if (!event.target.matches('.file')) soon(); });
 find('.choices').addEventListener('submit', (event) => event.preventDefault());
-for (const button of all('.save button')) button.addEventListener('click', async () => {
-  const buttons = all('.save button');
-  for (const one of buttons) one.disabled = true;
-  say('The file is being made; an animation takes some seconds.');
-  let made;
-  try { made = await server.save({ ...choices(), format: button.dataset.format }); } catch { made = { error: 'The server does not answer. Try again.' }; }
-  for (const one of buttons) one.disabled = false;
-  if (made.error) { say(made.error, true); return; }
-  const bytes = Uint8Array.from(atob(made.data), (letter) => letter.charCodeAt(0));
+const ASK = 300;                                       // ms between two questions how far a file is
+const UNREACHED = { error: 'The server does not answer. Try again.' };
+const ask = async (what, given) => { try { return await server[what](given); } catch { return UNREACHED; } };
+let making = null;                                     // what is being saved
+const isSaving = (on) => { find('.saving').hidden = !on; find('.save').hidden = on; if (!on) making = null; };
+const howFar = ({ done, of }) => {
+  const bar = find('.saving progress');
+  if (of) { bar.max = of; bar.value = done; } else bar.removeAttribute('value');
+  find('.how-far').textContent = !of ? 'Beginning' : done < of ? `${done} of ${of} pictures drawn` : `${done} of ${of} drawn, writing`;
+};
+const pass = (ms) => new Promise((done) => setTimeout(done, ms));
+const give = ({ name, data }) => {
+  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
   const link = document.createElement('a');
   link.href = URL.createObjectURL(new Blob([bytes]));
-  link.download = made.name;
+  link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
-  say(`Saved ${made.name}, ${(bytes.length / 1e6).toFixed(1)} MB.`);
+  say(`Saved ${name}, ${(bytes.length / 1e6).toFixed(1)} MB.`);
+};
+const save = async (format) => {
+  const mine = {};
+  making = mine; say(''); isSaving(true); howFar({}); find('.cancel').focus({ preventScroll: true });
+  let found = await ask('save', { ...choices(), format });
+  mine.key = found.making;
+  if (making !== mine) { if (mine.key) ask('cancel', { making: mine.key }); return; }      // cancelled meanwhile
+  while (making === mine && !found.error && !found.data) {
+    found = await ask('saving', { making: mine.key });
+    if (making !== mine) return;
+    if (!found.data && !found.error) { howFar(found); await pass(ASK); }
+  }
+  if (making !== mine) return;
+  isSaving(false); find(`[data-format="${format}"]`).focus({ preventScroll: true });
+  if (found.error) say(found.error, true); else give(found);
+};
+find('.cancel').addEventListener('click', () => {
+  const { key } = making ?? {};
+  isSaving(false); say('Cancelled: no file was saved.'); find('.save button').focus({ preventScroll: true });
+  if (key) ask('cancel', { making: key });
 });
+for (const button of all('.save button')) button.addEventListener('click', () => save(button.dataset.format));
 find('.view').addEventListener('keydown', (event) => { if (!event.defaultPrevented) drawn?.press(event); });      // beside the figure, too
 // A lesson leaves here what its figure shows.
 const take = () => {

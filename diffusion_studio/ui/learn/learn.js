@@ -234,10 +234,8 @@ const retell = async (one) => {
   const found = await ask('figure', { name: one.name, language: course.language, again: true });
   if (found.error || made.get(one.name) !== entry) return;
   if (!found.done) { compute(one, found); if (isOpen(one)) look(false); return; }
-  found.figure.rows.forEach((row, r) => row.cells.forEach((cell, c) => {      // the place that was clicked stays
-    const before = entry.figure.rows[r]?.cells[c];
-    if (cell.place && before?.place) cell.place = before.place;
-  }));
+  const cellsOf = (figure) => figure.rows.flatMap((row) => row.cells), before = cellsOf(entry.figure);
+  for (const [k, cell] of cellsOf(found.figure).entries()) if (cell.place) cell.place = before[k]?.place ?? cell.place;     // as it was clicked
   entry.figure = found.figure; entry.language = found.language;
   if (isOpen(one)) {
     entry.at = drawn?.state(); entry.fresh = true;

@@ -32,7 +32,7 @@ def example() -> Picture:
     return Picture.open(Path(__file__).with_name("pictures") / "cat.jpg")
 
 
-# What a state looks like, by the share of noise in it up to which it does.
+# What a state looks like, by the share of noise in what is seen up to which it does.
 _LOOKS = (
     (0.15, "the picture is clear"),
     (0.6, "it is still easy to recognise"),
@@ -46,8 +46,8 @@ _LOOKS = (
 def told(process: Process) -> list[tuple[str, str]]:
     """For each state a plain sentence, and its numbers in symbols.
 
-    The share of noise is sigma^2 / (alpha^2 mean(x0^2) + sigma^2), the mean squares of what is seen. So it
-    counts how strong this picture is, where 1 - alpha_bar takes each for one of variance 1.
+    The percentage is sigma^2 / (alpha^2 + sigma^2), as everywhere in the program. What the eye still finds
+    is told by how strong this picture is, sigma^2 / (alpha^2 mean(x0^2) + sigma^2).
     """
     power = float((process.closed[0] ** 2).mean())
     found = []
@@ -55,12 +55,13 @@ def told(process: Process) -> list[tuple[str, str]]:
         if not one.sigma:
             found.append(("No noise yet: this is the picture itself.", "t = 0, ᾱ = 1"))
             continue
-        share = one.sigma**2 / (one.alpha**2 * power + one.sigma**2)
-        looks = next(words for most, words in _LOOKS if share <= most)
-        percent = f"{100 * share:.0f}" if share < 0.995 else "More than 99"
+        seen = one.sigma**2 / (one.alpha**2 * power + one.sigma**2)
+        looks = next(words for most, words in _LOOKS if seen <= most)
+        noise = one.sigma**2 / (one.alpha**2 + one.sigma**2)
+        percent = f"{100 * noise:.0f}" if noise < 0.995 else "More than 99"
         found.append(
             (
-                f"{percent} % of what you see is noise: {looks}.",
+                f"{percent} % noise: {looks}.",
                 f"t = {one.t:.3g}, ᾱ = {one.alpha**2:.3g}, noise variance {one.sigma**2:.3g}, "
                 f"log-SNR {one.log_snr:.2g}",
             )

@@ -11,7 +11,7 @@ import numpy as np
 from ..data import DataSummary, ImageData
 from ..imaging.arrays import to_pil
 
-SHOWN = 8
+SHOWN = 10
 NOTHING = (
     '<p class="hint">Choose pictures, or drop your own: what was read is shown here. In a .zip each folder '
     "is a label; a .txt file with the name of a picture is its caption.</p>"

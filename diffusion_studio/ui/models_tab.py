@@ -28,7 +28,6 @@ from .generate_tab import COMPUTE
 from .handlers import show_errors
 from .hosting import MAX_SIDE_HOSTED, Hosting
 from .model_cards import PICTURE, YOUNG, is_young, model_items
-from .page_script import call_action
 
 _RELATIVE = re.compile(r"\]\((?!\w+:|/|#)")  # the start of a link to a file beside the card
 
@@ -114,7 +113,7 @@ class ModelsTab:
         with gr.Row(elem_id="models-top"):
             gr.HTML(
                 "<h2>Models on this machine</h2><p>Choose one to make pictures with, or drop a weight file "
-                'of your own. What is in the file is shown <a href="#open-model">below the cards</a>.</p>'
+                'of your own. What is in the file is then shown <a href="#open-model">below</a>.</p>'
                 f"{f'<ul>{problems}</ul>' if problems else ''}",
                 elem_id="models-here",
             )
@@ -164,8 +163,6 @@ class ModelsTab:
         seen = [self.chosen, self.report, self.go, self.ranking, self.take, self.opened]
         self.file.upload(
             self._take_files, [self.file, self.flags], [self.folder, self.file, *seen], **private
-        ).then(  # to what was read, which was hidden before
-            None, None, None, js=call_action("clickOn", "#models-here a"), queue=False, **private
         )
         self.folder.input(self._choose, [self.folder, self.flags], seen, **private)
         gr.on([self.flags.submit, self.again.click], self._look, [self.chosen, self.flags], seen, **private)

@@ -687,6 +687,7 @@ def test_cells_may_have_another_model(desktop):
 
 
 def test_the_line_between_two_lanes_follows_mouse_and_keys(desktop):
+    desktop.emulate_media(reduced_motion="reduce")  # the example stands still
     open_tab(desktop, "Compare")
     desktop.wait_for_selector(".together[data-recorded=true]", timeout=BOUND)
     desktop.select_option(".together .lay", "2")

@@ -16,20 +16,20 @@ pytestmark = pytest.mark.slow
 
 
 def test_stop_keeps_what_was_seen_and_exports_it(desktop, tmp_path):
-    set_number(desktop, "#steps", 400)
+    set_number(desktop, "#steps", 1000)
     desktop.click("#generate")
     wait(desktop, "Number(d.shown) >= 2")
     desktop.click("#stop")
     wait(desktop, "d.ended === 'true'")
     desktop.wait_for_timeout(1500)
-    kept = int(desktop.inner_text("#player .undone .at").split()[3])  # stopped at step 7 of 400
-    assert 2 <= kept < 399
+    kept = int(desktop.inner_text("#player .undone .at").split()[3])  # stopped at step 7 of 1000
+    assert 2 <= kept < 999
     assert desktop.inner_text(".readout .state") == "stopped"
     wait(desktop, f"Number(d.loaded) === {kept + 1}")
     path = export(desktop, "gif", tmp_path)
     with Image.open(path) as film:
-        assert kept + 1 <= film.n_frames < 400
-    assert ds.Recipe.from_file(path).steps == 400
+        assert kept + 1 <= film.n_frames < 1000
+    assert ds.Recipe.from_file(path).steps == 1000
     run(desktop, steps=3)  # and the next run starts at once
 
 

@@ -139,6 +139,8 @@ def test_before_a_file_is_dropped_there_is_no_empty_report(page, native):
     page.locator("#model-file input[type=file]").set_input_files(str(native))
     page.wait_for_selector("#report .good")
     assert all(one.is_visible() for one in parts) and narrow(page)
+    report, cards = page.locator("#report").bounding_box(), page.locator(".model-gallery").bounding_box()
+    assert report["y"] < cards["y"]  # where the file was dropped
 
 
 def test_a_bundled_model_is_taken_from_its_card(desktop):

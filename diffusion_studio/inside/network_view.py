@@ -411,9 +411,7 @@ def drawn(
     named = {box.block.name: box for box in boxes}
     for box in boxes:
         if box.block.skip in named:
-            other = named[box.block.skip]
-            y = other.y + other.height / 2
-            draw.line((other.x + other.width, y, box.x, y), fill=_SKIP, width=1)
+            draw.line(_skip_path(named[box.block.skip], box, boxes), fill=_SKIP, width=1)
     for box in boxes:
         corners = (box.x, box.y, box.x + box.width, box.y + box.height)
         chosen_here = box.block.name == marked
@@ -470,12 +468,12 @@ def svg(
     for box in boxes:
         if box.block.skip in named:
             other = named[box.block.skip]
-            y, x1, x2 = other.y + other.height / 2, other.x + other.width, box.x
+            way = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in _skip_path(other, box, boxes))
             parts.append(
-                f'<g class="skip" data-skip="{html.escape(box.block.name)}"><title>The skip from '
+                f'<g class="skip" fill="none" data-skip="{html.escape(box.block.name)}"><title>The skip from '
                 f"{html.escape(other.block.name)} into {html.escape(box.block.name)}</title>"
-                f'<path d="M{x1:.1f} {y:.1f}H{x2:.1f}" stroke="transparent" stroke-width="9"/>'
-                f'<path d="M{x1:.1f} {y:.1f}H{x2:.1f}" stroke="#{bytes(_SKIP).hex()}" stroke-width="1.5"/>'
+                f'<path d="{way}" stroke="transparent" stroke-width="7"/>'
+                f'<path d="{way}" stroke="#{bytes(_SKIP).hex()}" stroke-width="1.5"/>'
                 "</g>"
             )
     way = " ".join(f"{box.x + box.width / 2:.1f},{box.y + box.height / 2:.1f}" for box in boxes)
@@ -501,6 +499,17 @@ def svg(
     if explain and model is not None:
         parts.append(f'<text x="1" y="{height + 42}">{html.escape(entering(model))}</text>')
     return "\n".join([*parts, "</svg>"])
+
+
+def _skip_path(start: _Box, end: _Box, boxes: Sequence[_Box]) -> list[tuple[float, float]]:
+    """The corners of a skip's line: straight, or above the boxes in its way, the more the higher."""
+    y, x1, x2 = start.y + start.height / 2, start.x + start.width, end.x
+    between = [one for one in boxes if x1 < one.x + one.width / 2 < x2 and one.y < y < one.y + one.height]
+    if not between:
+        return [(x1, y), (x2, y)]
+    top = max(1.0, min(one.y for one in (start, end, *between)) - 2 - min(8.0, 1.2 * len(between)))
+    left, right = x1 - start.width / 2, x2 + end.width / 2
+    return [(left, start.y), (left, top), (right, top), (right, end.y)]
 
 
 def _legend(blocks: Sequence[Block], y: float) -> str:

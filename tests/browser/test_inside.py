@@ -487,7 +487,7 @@ def test_the_drawn_network_answers_to_clicks_and_moves_with_the_run(desktop):
     # a line that is seen, and at which a click arrives
     at_skip = """() => { const line = document.querySelector("#inside-seen [data-skip='up.0.stages.0.block']");
       line.scrollIntoView({block: 'center'});
-      const box = line.firstElementChild.nextElementSibling.getBoundingClientRect(), [x, y] = [box.left + box.width / 2, box.top + box.height / 2];
+      const path = line.lastElementChild, {x, y} = path.getPointAtLength(path.getTotalLength() / 2).matrixTransform(path.getScreenCTM());
       return getComputedStyle(line).opacity === '1' && document.elementFromPoint(x, y)?.closest('[data-skip]') === line ? [x, y] : null; }"""
     desktop.mouse.click(*desktop.evaluate(at_skip))
     desktop.wait_for_function(f"{chosen} === 'up.0.stages.0.block'")

@@ -472,7 +472,7 @@ def svg(
             parts.append(
                 f'<g class="skip" fill="none" data-skip="{html.escape(box.block.name)}"><title>The skip from '
                 f"{html.escape(other.block.name)} into {html.escape(box.block.name)}</title>"
-                f'<path d="{way}" stroke="transparent" stroke-width="7"/>'
+                f'<path d="{way}" stroke="transparent" stroke-width="4"/>'
                 f'<path d="{way}" stroke="#{bytes(_SKIP).hex()}" stroke-width="1.5"/>'
                 "</g>"
             )

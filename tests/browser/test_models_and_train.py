@@ -206,7 +206,7 @@ def test_a_model_is_trained_stopped_resumed_and_used(page, tmp_path, request):
     page.wait_for_function("document.querySelector('#train-found').innerText.includes('24 pictures')")
     assert "2 labels: short, tall, 12 pictures of each." in page.inner_text("#train-found") and narrow(page)
     thumbnails = page.locator("#train-found .thumbnails img")  # before the training, of both labels
-    assert thumbnails.count() == 8 and all(
+    assert thumbnails.count() == 10 and all(
         one.evaluate("i => i.naturalWidth") == 32 for one in thumbnails.all()
     )
     assert {one.inner_text() for one in page.locator("#train-found figcaption b").all()} == {"short", "tall"}
@@ -221,10 +221,10 @@ def test_a_model_is_trained_stopped_resumed_and_used(page, tmp_path, request):
     field.blur()
     page.click("#train-go")
     page.wait_for_function(  # another run may be shown until this one begins
-        f"document.querySelector('#train-view').innerText.includes('{name}')", timeout=120_000
+        f"document.querySelector('#train-view').innerText.includes('{name}')", timeout=300_000
     )
-    page.wait_for_selector("#train-view polyline", timeout=120_000)
-    page.wait_for_selector("#train-samples .whole", timeout=120_000)
+    page.wait_for_selector("#train-view polyline", timeout=300_000)
+    page.wait_for_selector("#train-samples .whole", timeout=300_000)
     assert "mean squared error" in page.inner_text("#train-view .curve") and narrow(page)
     page.click("#train-stop")
     page.wait_for_selector("#train-view .wait, #train-view .good:has-text('Finished')")

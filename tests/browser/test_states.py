@@ -18,7 +18,7 @@ LATE = """() => { const ask = window.fetch; window.fetch = async (...given) => {
 
 def test_a_stopped_run_keeps_room_for_its_other_steps_and_goes_on(desktop):
     desktop.locator("#prompt textarea").fill("a zebra with a ruby staff")
-    set_number(desktop, "#steps", 80)
+    set_number(desktop, "#steps", 250)
     set_number(desktop, "#count", 12)
     generate(desktop)
     wait(desktop, "d.opening === 'false' && Number(d.index) >= 4")
@@ -28,19 +28,19 @@ def test_a_stopped_run_keeps_room_for_its_other_steps_and_goes_on(desktop):
     # the last states may come after the word "stopped", and the player shows them one after another
     wait(desktop, "d.ended === 'true' && Number(d.place) === Number(d.loaded) - 1")
     at = int(player(desktop)["index"])
-    assert desktop.inner_text("#player .undone .at") == f"stopped at step {at} of 80"
+    assert desktop.inner_text("#player .undone .at") == f"stopped at step {at} of 250"
     timeline, undone = (desktop.locator(f"#player .{one}").bounding_box() for one in ("timeline", "undone"))
     share = (undone["x"] - timeline["x"]) / timeline["width"]
-    assert abs(share - at / 80) < 0.02
+    assert abs(share - at / 250) < 0.02
     said = desktop.inner_text("#player .say")
     assert "zebra" not in said and "decided" not in said
     desktop.wait_for_timeout(1200)
     assert desktop.inner_text("#player .say") == said  # also once all guesses were measured
     stopped = player(desktop)["run"]
     desktop.click("#player .go-on")
-    wait(desktop, f"d.run !== '{stopped}' && d.ended === 'true' && d.loaded === '81' && d.index === '80'")
+    wait(desktop, f"d.run !== '{stopped}' && d.ended === 'true' && d.loaded === '251' && d.index === '250'")
     assert desktop.locator("#player .undone").is_hidden()
-    assert desktop.inner_text("#player .say").startswith("Done: the picture after 80 steps.")
+    assert desktop.inner_text("#player .say").startswith("Done: the picture after 250 steps.")
     assert "never saw “zebra”" in desktop.inner_text("#player .say")
 
 

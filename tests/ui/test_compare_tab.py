@@ -256,8 +256,8 @@ def test_the_status_says_how_far_the_runs_are(studio):
     assert found[0] == ProgressText("Lane 1 of 2: step 1 of 4", 0.001)  # 1/1006
     assert found[1] == ProgressText("Lane 2 of 2: step 1 of 4", 0.004)  # 4.5/1006
     assert found[-1] == ProgressText("The reference run: step 1 of 4", 0.254)  # 256/1006
-    # 10 s x 750/256
-    assert progress(NewestState(-1, frame, 3), race, 10.0).text.endswith("step 1 of 4, about 29 s left")
+    # 10 s x 750/256 = 29.3 s, rounded up
+    assert progress(NewestState(-1, frame, 3), race, 10.0).text.endswith("step 1 of 4, about 30 s left")
     grid = GridRecipe(base, Axis("steps", (1, 3)))
     assert progress(NewestState(0, frame, 3), grid).text == "3 of about 6 states of 2 cells"
 
